@@ -19,13 +19,16 @@ export interface ErrorKind {
   readonly hint: string;
 }
 
-const kind = (
-  source: ErrorSource,
-  flags: readonly [flag: string, l4Flag: string],
-  status: number,
-  hint: string,
-  retry = false,
-): ErrorKind => ({ source, flag: flags[0], l4Flag: flags[1], status, retry, hint });
+type Row = readonly [source: ErrorSource, flag: string, l4Flag: string, status: number, hint: string, retry?: 'retry'];
+
+const kind = ([source, flag, l4Flag, status, hint, retry]: Row): ErrorKind => ({
+  source,
+  flag,
+  l4Flag,
+  status,
+  retry: retry !== undefined,
+  hint,
+});
 
 export type ErrorCode =
   | 'CONNECT_REFUSED'
@@ -53,55 +56,60 @@ export type ErrorCode =
 
 /** The one table of failures. A new kind of failure is one row here, thrown where the effect fails. */
 export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
-  CONNECT_REFUSED: kind(
+  CONNECT_REFUSED: kind([
     'upstream',
-    ['UF', 'CONNECT'],
+    'UF',
+    'CONNECT',
     503,
     'is the application listening on this address and port?',
-    true,
-  ),
-  CONNECT_TIMEOUT: kind('upstream', ['UF', 'CONNECT'], 503, 'is the destination reachable from this node?', true),
-  HBONE_TIMEOUT: kind('upstream', ['UF', 'NETWORK_POLICY'], 503, 'a NetworkPolicy may block HBONE port 15008', true),
-  TLS_FAILED: kind(
+    'retry',
+  ]),
+  CONNECT_TIMEOUT: kind(['upstream', 'UF', 'CONNECT', 503, 'is the destination reachable from this node?', 'retry']),
+  HBONE_TIMEOUT: kind(['upstream', 'UF', 'NETWORK_POLICY', 503, 'a NetworkPolicy may block HBONE port 15008', 'retry']),
+  TLS_FAILED: kind([
     'upstream',
-    ['UF', 'TLS_FAILURE'],
+    'UF',
+    'TLS_FAILURE',
     503,
     'compare the certificate the peer presents with the one expected',
-  ),
-  TLS_NAME_MISMATCH: kind(
+  ]),
+  TLS_NAME_MISMATCH: kind([
     'upstream',
-    ['UF', 'TLS_FAILURE'],
+    'UF',
+    'TLS_FAILURE',
     503,
     'compare the expected names with those in the certificate',
-  ),
-  HTTP2_FAILED: kind('upstream', ['UPE', 'H2_HANDSHAKE_FAILURE'], 502, 'does the peer speak HTTP/2 here?'),
-  HTTP_INVALID: kind('downstream', ['DPE', 'CONNECT'], 400, 'the peer sent HTTP that RFC 9110, 9112 or 9113 forbids'),
-  UPSTREAM_PROTOCOL: kind('upstream', ['UPE', 'CONNECT'], 502, 'does the destination speak HTTP on this port?'),
-  UPSTREAM_CLOSED: kind('upstream', ['UC', 'CONNECT'], 503, 'the destination closed the connection before it answered'),
-  UPSTREAM_RESET: kind('upstream', ['UR', 'CONNECT'], 503, 'the destination reset the stream'),
-  DOWNSTREAM_CLOSED: kind('downstream', ['DC', 'CONNECT'], 0, 'the client went away'),
-  OVERFLOW: kind('local', ['UO', 'CONNECT'], 503, 'a connection pool or buffer limit was reached'),
-  TIMEOUT: kind('upstream', ['UT', 'CONNECT'], 504, 'the destination did not answer in time'),
-  DNS_FAILED: kind('upstream', ['UH', 'CONNECT'], 503, 'can the host name be resolved from this node?'),
-  NO_IDENTITY: kind(
+  ]),
+  HTTP2_FAILED: kind(['upstream', 'UPE', 'H2_HANDSHAKE_FAILURE', 502, 'does the peer speak HTTP/2 here?']),
+  HTTP_INVALID: kind(['downstream', 'DPE', 'CONNECT', 400, 'the peer sent HTTP that RFC 9110, 9112 or 9113 forbids']),
+  UPSTREAM_PROTOCOL: kind(['upstream', 'UPE', 'CONNECT', 502, 'does the destination speak HTTP on this port?']),
+  UPSTREAM_CLOSED: kind(['upstream', 'UC', 'CONNECT', 503, 'the destination closed the connection before it answered']),
+  UPSTREAM_RESET: kind(['upstream', 'UR', 'CONNECT', 503, 'the destination reset the stream']),
+  DOWNSTREAM_CLOSED: kind(['downstream', 'DC', 'CONNECT', 0, 'the client went away']),
+  OVERFLOW: kind(['local', 'UO', 'CONNECT', 503, 'a connection pool or buffer limit was reached']),
+  TIMEOUT: kind(['upstream', 'UT', 'CONNECT', 504, 'the destination did not answer in time']),
+  DNS_FAILED: kind(['upstream', 'UH', 'CONNECT', 503, 'can the host name be resolved from this node?']),
+  NO_IDENTITY: kind([
     'local',
-    ['UF', 'IDENTITY_ERROR'],
+    'UF',
+    'IDENTITY_ERROR',
     503,
     'is the control plane reachable, and does the workload exist there?',
-  ),
-  CERT_REVOKED: kind('upstream', ['UF', 'CERT_REVOKED'], 503, 'the peer certificate is on the revocation list'),
-  POLICY_DENIED: kind('downstream', ['-', 'DENY'], 403, 'ask which policy decided: the log line names it'),
-  TUNNEL_REFUSED: kind(
+  ]),
+  CERT_REVOKED: kind(['upstream', 'UF', 'CERT_REVOKED', 503, 'the peer certificate is on the revocation list']),
+  POLICY_DENIED: kind(['downstream', '-', 'DENY', 403, 'ask which policy decided: the log line names it']),
+  TUNNEL_REFUSED: kind([
     'upstream',
-    ['UF', 'CONNECT'],
+    'UF',
+    'CONNECT',
     503,
     'the far node agent refused the tunnel; its log says why',
-    true,
-  ),
-  LIMIT: kind('downstream', ['DPE', 'CONNECT'], 431, 'the peer exceeded a limit of this program'),
-  DRAINING: kind('local', ['-', 'CONNECT'], 503, 'this program is shutting down', true),
-  CONFIG: kind('local', ['-', 'CONNECT'], 500, 'the configuration was refused; the message names the field'),
-  INTERNAL: kind('local', ['-', 'CONNECT'], 500, 'a bug: please report it with the log line'),
+    'retry',
+  ]),
+  LIMIT: kind(['downstream', 'DPE', 'CONNECT', 431, 'the peer exceeded a limit of this program']),
+  DRAINING: kind(['local', '-', 'CONNECT', 503, 'this program is shutting down', 'retry']),
+  CONFIG: kind(['local', '-', 'CONNECT', 500, 'the configuration was refused; the message names the field']),
+  INTERNAL: kind(['local', '-', 'CONNECT', 500, 'a bug: please report it with the log line']),
 };
 
 /** A broken effect. Expected outcomes (denied, no healthy upstream) are values of decisions, not errors. */

@@ -9,20 +9,22 @@ export interface Kind {
   readonly namespaced: boolean;
 }
 
-const row = (
+type Row = readonly [
   kind: string,
   group: string,
   versions: string,
   plural: string,
-  shortNames = '',
-  namespaced = true,
-): Kind => ({
+  shortNames?: string,
+  scope?: 'cluster',
+];
+
+const row = ([kind, group, versions, plural, shortNames, scope]: Row): Kind => ({
   kind,
   group,
   versions: versions.split(' '),
   plural,
-  shortNames: shortNames === '' ? [] : shortNames.split(' '),
-  namespaced,
+  shortNames: shortNames === undefined ? [] : shortNames.split(' '),
+  namespaced: scope !== 'cluster',
 });
 
 const ISTIO_NETWORKING = 'v1 v1beta1 v1alpha3';
@@ -30,22 +32,22 @@ const ISTIO_SECURITY = 'v1 v1beta1';
 
 /** Every kind, in the order in which objects of one file are applied. */
 export const KINDS: readonly Kind[] = [
-  row('Namespace', '', 'v1', 'namespaces', 'ns', false),
-  row('Node', '', 'v1', 'nodes', 'no', false),
-  row('ServiceAccount', '', 'v1', 'serviceaccounts', 'sa'),
-  row('ConfigMap', '', 'v1', 'configmaps', 'cm'),
-  row('Secret', '', 'v1', 'secrets'),
-  row('Service', '', 'v1', 'services', 'svc'),
-  row('Pod', '', 'v1', 'pods', 'po'),
-  row('Deployment', 'apps', 'v1', 'deployments', 'deploy'),
-  row('EndpointSlice', 'discovery.k8s.io', 'v1', 'endpointslices'),
-  row('GatewayClass', 'gateway.networking.k8s.io', 'v1', 'gatewayclasses', 'gc', false),
-  row('Gateway', 'gateway.networking.k8s.io', 'v1 v1beta1', 'gateways', 'gtw'),
-  row('ServiceEntry', 'networking.istio.io', ISTIO_NETWORKING, 'serviceentries', 'se'),
-  row('WorkloadEntry', 'networking.istio.io', ISTIO_NETWORKING, 'workloadentries', 'we'),
-  row('DestinationRule', 'networking.istio.io', ISTIO_NETWORKING, 'destinationrules', 'dr'),
-  row('AuthorizationPolicy', 'security.istio.io', ISTIO_SECURITY, 'authorizationpolicies', 'ap'),
-  row('PeerAuthentication', 'security.istio.io', ISTIO_SECURITY, 'peerauthentications', 'pa'),
+  row(['Namespace', '', 'v1', 'namespaces', 'ns', 'cluster']),
+  row(['Node', '', 'v1', 'nodes', 'no', 'cluster']),
+  row(['ServiceAccount', '', 'v1', 'serviceaccounts', 'sa']),
+  row(['ConfigMap', '', 'v1', 'configmaps', 'cm']),
+  row(['Secret', '', 'v1', 'secrets']),
+  row(['Service', '', 'v1', 'services', 'svc']),
+  row(['Pod', '', 'v1', 'pods', 'po']),
+  row(['Deployment', 'apps', 'v1', 'deployments', 'deploy']),
+  row(['EndpointSlice', 'discovery.k8s.io', 'v1', 'endpointslices']),
+  row(['GatewayClass', 'gateway.networking.k8s.io', 'v1', 'gatewayclasses', 'gc', 'cluster']),
+  row(['Gateway', 'gateway.networking.k8s.io', 'v1 v1beta1', 'gateways', 'gtw']),
+  row(['ServiceEntry', 'networking.istio.io', ISTIO_NETWORKING, 'serviceentries', 'se']),
+  row(['WorkloadEntry', 'networking.istio.io', ISTIO_NETWORKING, 'workloadentries', 'we']),
+  row(['DestinationRule', 'networking.istio.io', ISTIO_NETWORKING, 'destinationrules', 'dr']),
+  row(['AuthorizationPolicy', 'security.istio.io', ISTIO_SECURITY, 'authorizationpolicies', 'ap']),
+  row(['PeerAuthentication', 'security.istio.io', ISTIO_SECURITY, 'peerauthentications', 'pa']),
 ];
 
 /** Finds a kind by what a person types: kind, plural, singular or short name, any case; `waypoints` is not a kind but a view of Gateway. */
