@@ -45,6 +45,8 @@ export type ErrorCode =
   | 'OVERFLOW'
   | 'TIMEOUT'
   | 'DNS_FAILED'
+  | 'NO_HEALTHY_UPSTREAM'
+  | 'UNKNOWN_BACKEND'
   | 'NO_IDENTITY'
   | 'CERT_REVOKED'
   | 'POLICY_DENIED'
@@ -89,6 +91,8 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   OVERFLOW: kind(['local', 'UO', 'CONNECT', 503, 'a connection pool or buffer limit was reached']),
   TIMEOUT: kind(['upstream', 'UT', 'CONNECT', 504, 'the destination did not answer in time']),
   DNS_FAILED: kind(['upstream', 'UH', 'CONNECT', 503, 'can the host name be resolved from this node?']),
+  NO_HEALTHY_UPSTREAM: kind(['upstream', 'UH', 'CONNECT', 503, 'does the service have ready endpoints for this port?']),
+  UNKNOWN_BACKEND: kind(['local', 'NC', 'CONNECT', 503, 'does a route name a service that this waypoint knows?']),
   NO_IDENTITY: kind([
     'local',
     'UF',
