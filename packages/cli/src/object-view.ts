@@ -1,0 +1,97 @@
+/** A condition of an object's status. */
+export interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+const record = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+
+/** Reads parts of a Kubernetes object by path, without trusting its shape: what is missing is empty. */
+export class ObjectView {
+  readonly #object: Readonly<Record<string, unknown>>;
+  readonly #now: number;
+
+  constructor(object: unknown, now: number = Date.now()) {
+    this.#object = record(object);
+    this.#now = now;
+  }
+
+  get name(): string {
+    return this.text('metadata.name');
+  }
+
+  get namespace(): string {
+    return this.text('metadata.namespace');
+  }
+
+  value(path: string): unknown {
+    let value: unknown = this.#object;
+    for (const part of path.split('.')) value = record(value)[part];
+    return value;
+  }
+
+  /** Numbers and booleans as text; '' when missing or no scalar. */
+  text(path: string): string {
+    const value = this.value(path);
+    return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+  }
+
+  list(path: string): ObjectView[] {
+    const value = this.value(path);
+    return Array.isArray(value) ? value.map((one: unknown) => new ObjectView(one, this.#now)) : [];
+  }
+
+  strings(path: string): string[] {
+    const value = this.value(path);
+    return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
+  }
+
+  label(key: string): string | undefined {
+    return text(record(this.value('metadata.labels'))[key]);
+  }
+
+  annotation(key: string): string | undefined {
+    return text(record(this.value('metadata.annotations'))[key]);
+  }
+
+  condition(type: string): Condition | undefined {
+    const found = this.list('status.conditions').find((one) => one.text('type') === type);
+    return (
+      found && { type, status: found.text('status'), reason: found.text('reason'), message: found.text('message') }
+    );
+  }
+
+  /** kubectl's form: 12s, 5m, 3h, 4d. */
+  age(): string {
+    const created = Date.parse(this.text('metadata.creationTimestamp'));
+    if (Number.isNaN(created)) return '-';
+    const seconds = Math.max(0, Math.round((this.#now - created) / 1000));
+    if (seconds < 120) return `${seconds}s`;
+    if (seconds < 7200) return `${Math.round(seconds / 60)}m`;
+    return seconds < 172_800 ? `${Math.round(seconds / 3600)}h` : `${Math.round(seconds / 86_400)}d`;
+  }
+
+  /** A waiting or failed container's reason, else the phase, as kubectl prints it. */
+  podStatus(): string {
+    if (this.text('metadata.deletionTimestamp') !== '') return 'Terminating';
+    for (const container of [...this.list('status.initContainerStatuses'), ...this.list('status.containerStatuses')]) {
+      const reason = container.text('state.waiting.reason') || container.text('state.terminated.reason');
+      if (reason !== '' && reason !== 'Completed') return reason;
+    }
+    return this.text('status.reason') || this.text('status.phase') || 'Unknown';
+  }
+
+  /** `ServiceEntry/httpbin`, `selector app=web`, or the whole namespace. */
+  policyTarget(): string {
+    const single = this.value('spec.targetRef');
+    const targets = [...this.list('spec.targetRefs'), ...(single === undefined ? [] : [new ObjectView(single)])];
+    if (targets.length > 0) return targets.map((one) => `${one.text('kind')}/${one.text('name')}`).join(',');
+    const labels = Object.entries(record(this.value('spec.selector.matchLabels')));
+    return labels.length > 0 ? labels.map(([key, value]) => `${key}=${String(value)}`).join(',') : 'namespace';
+  }
+}
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
