@@ -1,0 +1,29 @@
+import { type Command, UsageError } from '../command.ts';
+import { findPod } from '../targets.ts';
+
+const METRICS_PORT = 15_020;
+
+/** `ambit metrics TARGET`. */
+export const metrics: Command = {
+  name: 'metrics',
+  summary: 'Print the Prometheus metrics of a waypoint or of the node agent.',
+  usage: '(WAYPOINT | ztunnel) [PREFIX]',
+  examples: [
+    ['requests a waypoint has seen', 'ambit metrics waypoint istio_requests_total -n istio-egress'],
+    ['connections of the node agent', 'ambit metrics ztunnel istio_tcp'],
+  ],
+  async run({ args, out, context }) {
+    const [target, prefix = ''] = args;
+    if (target === undefined) throw new UsageError('name a waypoint, or ztunnel');
+    const pod = await findPod(context, target);
+    const text = await context.api.proxy({
+      namespace: pod.namespace,
+      pod: pod.name,
+      port: METRICS_PORT,
+      path: '/stats/prometheus',
+    });
+    if (prefix === '') out.raw(text);
+    else for (const line of text.split('\n')) if (line.startsWith(prefix)) out.line(line);
+    return undefined;
+  },
+};

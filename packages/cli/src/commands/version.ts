@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from '../command.ts';
+import { parseFormat } from '../output.ts';
+
+/** `ambit version`. */
+export const version: Command = {
+  name: 'version',
+  summary: 'Print the version of this program and of Node.',
+  flags: [{ name: 'output', short: 'o', value: 'FORMAT', summary: 'json or yaml' }],
+  async run({ flags, out }) {
+    const format = parseFormat(flags.text('output'), ['table', 'json', 'yaml']);
+    const own: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    const value = { clientVersion: own.version, node: process.version };
+    if (format === 'json') out.json(value);
+    else if (format === 'yaml') out.yaml(value);
+    else out.line(`client version: ${value.clientVersion} (Node ${value.node})`);
+    return undefined;
+  },
+};
