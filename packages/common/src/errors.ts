@@ -41,6 +41,8 @@ export type ErrorCode =
   | 'UPSTREAM_PROTOCOL'
   | 'UPSTREAM_CLOSED'
   | 'UPSTREAM_RESET'
+  | 'STREAM_REFUSED'
+  | 'STALE_CONNECTION'
   | 'DOWNSTREAM_CLOSED'
   | 'OVERFLOW'
   | 'TIMEOUT'
@@ -87,6 +89,15 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   UPSTREAM_PROTOCOL: kind(['upstream', 'UPE', 'CONNECT', 502, 'does the destination speak HTTP on this port?']),
   UPSTREAM_CLOSED: kind(['upstream', 'UC', 'CONNECT', 503, 'the destination closed the connection before it answered']),
   UPSTREAM_RESET: kind(['upstream', 'UR', 'CONNECT', 503, 'the destination reset the stream']),
+  STREAM_REFUSED: kind(['upstream', 'UR', 'CONNECT', 503, 'the destination takes no more streams for now', 'retry']),
+  STALE_CONNECTION: kind([
+    'upstream',
+    'UC',
+    'CONNECT',
+    503,
+    'the destination closes idle connections sooner than this program: lower connectionPool.http.idleTimeout',
+    'retry',
+  ]),
   DOWNSTREAM_CLOSED: kind(['downstream', 'DC', 'CONNECT', 0, 'the client went away']),
   OVERFLOW: kind(['local', 'UO', 'CONNECT', 503, 'a connection pool or buffer limit was reached']),
   TIMEOUT: kind(['upstream', 'UT', 'CONNECT', 504, 'the destination did not answer in time']),
