@@ -53,7 +53,11 @@ export function serviceRules(vips: readonly ServiceVip[], v4: NatRanges, v6: Nat
       ),
       ...chain('forward', ['type filter hook forward priority filter; policy accept;', 'jump refuse']),
       // IPv6 has no setting against sending redirects; a pod that followed one would go around the node's NAT
-      ...chain('local', ['type filter hook output priority filter; policy accept;', 'icmpv6 type nd-redirect drop', 'jump refuse']),
+      ...chain('local', [
+        'type filter hook output priority filter; policy accept;',
+        'icmpv6 type nd-redirect drop',
+        'jump refuse',
+      ]),
     ]),
     '}',
   ].join('\n')}\n`;
