@@ -1,5 +1,5 @@
 import type { KubeObject } from '@ambit/controlplane/collections/object';
-import { list, number, record, records, text, textMap, texts } from '../fields.ts';
+import { list, number, record, records, text, texts } from '../fields.ts';
 
 /** A Pod as this cluster runs it: what Kubernetes' spec says, with its defaults, reduced to what a process on one machine can honour. */
 export interface PodSpec {
@@ -105,31 +105,19 @@ export type ProbeCheck =
 export function readPodSpec(pod: KubeObject): PodSpec {
   const spec = pod.spec ?? {};
   const problems: string[] = [];
-  const notes: string[] = [];
-  const volumes = new Map<string, VolumeSpec>();
-  for (const volume of records(spec['volumes'])) {
-    const name = text(volume['name']) ?? '';
-    const read = readVolume(volume);
-    if (read === undefined)
-      problems.push(
-        `volume "${name}" is of a kind that is not supported here: use configMap, secret, emptyDir, projected, downwardAPI or hostPath`,
-      );
-    else volumes.set(name, read);
-  }
+  const volumes = readVolumes(spec, problems);
   const containers = records(spec['containers']).map((one) => readContainer(one, false));
   const initContainers = records(spec['initContainers']).map((one) =>
     readContainer(one, one['restartPolicy'] === 'Always'),
   );
   if (containers.length === 0) problems.push('spec.containers is empty');
   for (const container of [...initContainers, ...containers]) problems.push(...containerProblems(container, volumes));
-  if (records(spec['containers']).some((one) => Object.keys(record(one['resources'])).length > 0))
-    notes.push('resources are not enforced');
+  const limited = records(spec['containers']).some((one) => Object.keys(record(one['resources'])).length > 0);
   return {
     serviceAccount: text(spec['serviceAccountName']) ?? text(spec['serviceAccount']) ?? 'default',
     hostNetwork: spec['hostNetwork'] === true,
     hostname: text(spec['hostname']) ?? pod.metadata.name,
-    restartPolicy:
-      spec['restartPolicy'] === 'Never' ? 'Never' : spec['restartPolicy'] === 'OnFailure' ? 'OnFailure' : 'Always',
+    restartPolicy: readRestartPolicy(spec['restartPolicy']),
     terminationGraceMs: (number(spec['terminationGracePeriodSeconds']) ?? 30) * 1000,
     hostAliases: records(spec['hostAliases']).map((one) => ({
       ip: text(one['ip']) ?? '',
@@ -139,8 +127,25 @@ export function readPodSpec(pod: KubeObject): PodSpec {
     containers,
     volumes,
     problems,
-    notes,
+    notes: limited ? ['resources are not enforced'] : [],
   };
+}
+
+const readRestartPolicy = (value: unknown): PodSpec['restartPolicy'] =>
+  value === 'Never' || value === 'OnFailure' ? value : 'Always';
+
+function readVolumes(spec: Record<string, unknown>, problems: string[]): Map<string, VolumeSpec> {
+  const volumes = new Map<string, VolumeSpec>();
+  for (const volume of records(spec['volumes'])) {
+    const name = text(volume['name']) ?? '';
+    const read = readVolume(volume);
+    if (read !== undefined) volumes.set(name, read);
+    else
+      problems.push(
+        `volume "${name}" is of a kind that is not supported here: use configMap, secret, emptyDir, projected, downwardAPI or hostPath`,
+      );
+  }
+  return volumes;
 }
 
 function containerProblems(container: ContainerSpec, volumes: ReadonlyMap<string, VolumeSpec>): string[] {
@@ -303,43 +308,3 @@ function readCheck(probe: Record<string, unknown>, ports: readonly ContainerPort
     headers: records(get['httpHeaders']).map((one) => [text(one['name']) ?? '', text(one['value']) ?? ''] as const),
   };
 }
-
-/** A value of the downward API, such as `metadata.name`, `metadata.labels['app']` or `status.podIP`; undefined for unknown paths. */
-export function podField(pod: KubeObject, path: string): string | undefined {
-  const subscript = /^metadata\.(labels|annotations)\['([^']+)'\]$/.exec(path);
-  if (subscript !== null) {
-    const map = subscript[1] === 'labels' ? pod.metadata.labels : pod.metadata.annotations;
-    return map?.[subscript[2] ?? ''] ?? '';
-  }
-  const status = record(pod.status);
-  switch (path) {
-    case 'metadata.name':
-      return pod.metadata.name;
-    case 'metadata.namespace':
-      return pod.metadata.namespace ?? '';
-    case 'metadata.uid':
-      return pod.metadata.uid ?? '';
-    case 'metadata.labels':
-      return mapLines(pod.metadata.labels);
-    case 'metadata.annotations':
-      return mapLines(pod.metadata.annotations);
-    case 'spec.nodeName':
-      return text(record(pod.spec)['nodeName']) ?? '';
-    case 'spec.serviceAccountName':
-      return text(record(pod.spec)['serviceAccountName']) ?? 'default';
-    case 'status.podIP':
-    case 'status.hostIP':
-      return text(status[path.slice('status.'.length)]) ?? '';
-    case 'status.podIPs':
-      return records(status['podIPs'])
-        .map((one) => text(one['ip']) ?? '')
-        .join(',');
-    default:
-      return undefined;
-  }
-}
-
-const mapLines = (map: Readonly<Record<string, string>> | undefined): string =>
-  Object.entries(textMap(map))
-    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
-    .join('\n');
