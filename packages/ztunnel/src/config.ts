@@ -4,6 +4,7 @@ import {
   boolean,
   choice,
   duration,
+  describeEnv,
   type EnvConfig,
   type EnvParser,
   integer,
@@ -31,9 +32,83 @@ const workloadInfo: EnvParser<string> = {
   read: (value) => (/^[^/]+\/[^/]+\/[^/]+$/.test(value) ? value : undefined),
 };
 
+/** The configuration of the node agent, complete and checked. The table below says what each fixed knob means. */
+export interface Config {
+  readonly proxyMode: 'shared' | 'dedicated';
+  readonly workloadInfo: string | undefined;
+  readonly enableProxy: boolean;
+  readonly xdsRootCa: string;
+  readonly caRootCa: string;
+  readonly altXdsHostname: string | undefined;
+  readonly altCaHostname: string | undefined;
+  readonly authToken: string | undefined;
+  readonly onDemand: boolean;
+  readonly localXdsPath: string | undefined;
+  readonly localXds: string | undefined;
+  readonly secretTtlMs: number;
+  readonly clusterId: string;
+  readonly clusterDomain: string;
+  readonly trustDomain: string;
+  readonly network: string;
+  readonly nodeName: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly serviceAccount: string;
+  readonly instanceIp: string;
+  readonly inpodUds: string;
+  readonly portReuse: boolean;
+  readonly packetMark: number;
+  readonly origSrc: boolean | undefined;
+  readonly ipv6: boolean;
+  readonly keepaliveEnabled: boolean;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveIntervalMs: number;
+  readonly keepaliveRetries: number;
+  readonly userTimeoutEnabled: boolean;
+  readonly maxStreams: number;
+  readonly poolIdleMs: number;
+  readonly streamWindow: number;
+  readonly connectionWindow: number;
+  readonly frameSize: number;
+  readonly gracePeriodSeconds: number | undefined;
+  readonly socks5: boolean;
+  readonly localhostAppTunnel: boolean;
+  readonly responseBaggage: boolean;
+  readonly preferredNamespace: string | undefined;
+  readonly crlPath: string | undefined;
+  readonly authzInfoLogging: boolean;
+  readonly tls12: boolean;
+  readonly compliancePolicy: '' | 'pqc';
+  readonly logFormat: 'json' | 'plain';
+  readonly rustLog: string;
+  readonly workerThreads: string | undefined;
+  readonly cpuLimit: number | undefined;
+  readonly resourceCpuLimit: number | undefined;
+  readonly resourceCpuRequest: number | undefined;
+  /** Undefined: no control plane. */
+  readonly xdsAddress: string | undefined;
+  readonly caAddress: string;
+  readonly terminationDeadlineMs: number;
+  readonly xdsHeaders: Readonly<Record<string, string>>;
+  readonly caHeaders: Readonly<Record<string, string>>;
+  /** ISTIO_META_*, prefix stripped. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** ISTIO_METAJSON_*, prefix stripped, parsed. */
+  readonly jsonMetadata: Readonly<Record<string, unknown>>;
+  /** ISTIO_METAJSON_* whose value is no JSON. */
+  readonly badJsonMetadata: readonly string[];
+  readonly dnsEnabled: boolean;
+  /** Where the DNS server listens in a pod: loopback, unless DNS_PROXY_ADDR says otherwise. */
+  readonly dnsAddress: HostPort | undefined;
+  readonly dnsPort: number;
+  readonly workers: number;
+  readonly resolvConf: string;
+  readonly hostsFile: string;
+}
+
 /** Every fixed knob: Istio's names and defaults. */
-export const ENV_TABLE = {
-  proxyMode: row('PROXY_MODE', choice('shared', 'dedicated'), 'shared', 'pods of the node, or one workload'),
+const TABLE = {
+  proxyMode: row('PROXY_MODE', choice('shared', 'dedicated'), 'shared' as const, 'pods of the node, or one workload'),
   workloadInfo: row('PROXY_WORKLOAD_INFO', workloadInfo, undefined, 'the workload in dedicated mode'),
   enableProxy: row('ENABLE_PROXY', boolean, true, 'carries traffic, not only DNS'),
   xdsAddress: row('XDS_ADDRESS', text, undefined, 'control plane; empty: none'),
@@ -95,8 +170,8 @@ export const ENV_TABLE = {
   crlPath: row('CRL_PATH', text, undefined, 'revocation lists'),
   authzInfoLogging: row('AUTHZ_POLICY_INFO_LOGGING', exactlyTrue, false, 'policy decisions at info'),
   tls12: row('TLS12_ENABLED', exactlyTrue, false, 'TLS 1.2 to the control plane'),
-  compliancePolicy: row('COMPLIANCE_POLICY', choice('', 'pqc'), '', 'post-quantum key exchange only'),
-  logFormat: row('LOG_FORMAT', json, 'plain', 'one JSON object per line'),
+  compliancePolicy: row('COMPLIANCE_POLICY', choice('', 'pqc'), '' as const, 'post-quantum key exchange only'),
+  logFormat: row('LOG_FORMAT', json, 'plain' as const, 'one JSON object per line'),
   rustLog: row('RUST_LOG', text, 'info', 'log levels'),
   workerThreads: row('ZTUNNEL_WORKER_THREADS', workerCount, undefined, 'threads that carry traffic'),
   cpuLimit: row('ZTUNNEL_CPU_LIMIT', integer(0, 4096), undefined, 'cores for the default of the above'),
@@ -104,33 +179,12 @@ export const ENV_TABLE = {
   resourceCpuRequest: row('ZTUNNEL_RESOURCE_CPU_REQUEST', integer(0, 4096), undefined, 'at least so many'),
 } as const;
 
-type Fixed = EnvConfig<typeof ENV_TABLE>;
-
-/** The configuration of the node agent, complete and checked. */
-export interface Config extends Omit<Fixed, 'xdsAddress' | 'caAddress' | 'terminationDeadlineMs'> {
-  /** Undefined: no control plane. */
-  readonly xdsAddress: string | undefined;
-  readonly caAddress: string;
-  readonly terminationDeadlineMs: number;
-  readonly xdsHeaders: Readonly<Record<string, string>>;
-  readonly caHeaders: Readonly<Record<string, string>>;
-  /** ISTIO_META_*, prefix stripped. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** ISTIO_METAJSON_*, prefix stripped, parsed. */
-  readonly jsonMetadata: Readonly<Record<string, unknown>>;
-  /** ISTIO_METAJSON_* whose value is no JSON. */
-  readonly badJsonMetadata: readonly string[];
-  readonly dnsEnabled: boolean;
-  /** Where the DNS server listens in a pod: loopback, unless DNS_PROXY_ADDR says otherwise. */
-  readonly dnsAddress: HostPort | undefined;
-  readonly dnsPort: number;
-  readonly workers: number;
-  readonly resolvConf: string;
-  readonly hostsFile: string;
-}
+type Fixed = EnvConfig<typeof TABLE>;
 
 /** Istio's ports. */
-export const PORTS = Object.freeze({
+export const PORTS: Readonly<
+  Record<'outbound' | 'inboundPlaintext' | 'hbone' | 'dns' | 'socks5' | 'admin' | 'metrics' | 'readiness', number>
+> = Object.freeze({
   outbound: 15_001,
   inboundPlaintext: 15_006,
   hbone: 15_008,
@@ -146,7 +200,7 @@ export const PORTS = Object.freeze({
  * @throws MeshError CONFIG naming every variable that is not understood or does not fit the others.
  */
 export function readConfig(env: Environment = process.env): Config {
-  const fixed = parseEnv(ENV_TABLE, env);
+  const fixed = parseEnv(TABLE, env);
   const metadata = withPrefix(env, 'ISTIO_META_');
   const { parsed, bad } = jsonEntries(withPrefix(env, 'ISTIO_METAJSON_'));
   const dnsCapture = metadata['DNS_CAPTURE'];
@@ -269,3 +323,6 @@ function workerThreads(fixed: Fixed): number {
   if (wanted.endsWith('%')) return Math.max(1, Math.ceil((cores * Number(wanted.slice(0, -1))) / 100));
   return wanted === '0' ? Math.max(1, cores) : Number(wanted);
 }
+
+/** The fixed knobs as a Markdown table. */
+export const describeConfig = (): string => describeEnv(TABLE);

@@ -1,6 +1,7 @@
 import { MeshError } from '@ambit/common/errors';
-import type { MeshView } from '@ambit/common/mesh/view';
-import type { Workload, WorkloadUid } from '@ambit/common/model/workload';
+import { awaitLocalWorkload, findLocalWorkload } from '@ambit/common/mesh/local-workload';
+import type { MeshStore } from '@ambit/common/mesh/store';
+import type { Workload } from '@ambit/common/model/workload';
 
 /** A pod as the CNI names it. */
 export interface PodInfo {
@@ -11,76 +12,30 @@ export interface PodInfo {
   readonly serviceAccount: string;
 }
 
-/** The mesh, and a way to hear of its changes. The function returned stops that. */
-export interface WatchedMesh {
-  readonly view: MeshView;
-  onChange(fn: () => void): () => void;
-}
-
 const WAIT_MS = 5000;
 
-/** What the mesh knows of a pod of this node. */
-export class LocalWorkload {
-  readonly #mesh: WatchedMesh;
-  readonly #pod: PodInfo;
-  readonly #node: string;
-  #uid: WorkloadUid | undefined;
-
-  /** @param node only workloads of this node count; all when empty. */
-  constructor(mesh: WatchedMesh, pod: PodInfo, node: string) {
-    this.#mesh = mesh;
-    this.#pod = pod;
-    this.#node = node;
-  }
-
+/** What the mesh knows of one pod of this node. */
+export interface LocalWorkload {
   /** The workload now; undefined while the control plane has not told of it. */
-  current(): Workload | undefined {
-    const known = this.#uid === undefined ? undefined : this.#mesh.view.workload(this.#uid);
-    if (known !== undefined && this.#isPod(known)) return known;
-    for (const workload of this.#mesh.view.workloads()) {
-      if (!this.#isPod(workload)) continue;
-      this.#uid = workload.uid;
-      return workload;
-    }
-    return undefined;
-  }
-
+  current(): Workload | undefined;
   /**
-   * The workload, waited for if need be: the pod may be faster than the control plane.
+   * The workload, waited for if need be: a pod may be faster than the control plane.
    * @throws MeshError NO_IDENTITY after five seconds.
    */
-  async get(waitMs: number = WAIT_MS): Promise<Workload> {
-    const now = this.current();
-    if (now !== undefined) return now;
-    const { promise, resolve, reject } = Promise.withResolvers<Workload>();
-    const stop = this.#mesh.onChange(() => {
-      const found = this.current();
-      if (found !== undefined) resolve(found);
-    });
-    const timer = setTimeout(() => reject(this.#unknown(waitMs)), waitMs);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      stop();
-    }
-  }
+  get(): Promise<Workload>;
+}
 
-  #isPod(workload: Workload): boolean {
-    return (
-      workload.name === this.#pod.name &&
-      workload.namespace === this.#pod.namespace &&
-      workload.serviceAccount === this.#pod.serviceAccount &&
-      (this.#node === '' || workload.node === this.#node)
-    );
-  }
-
-  #unknown(waitMs: number): MeshError {
-    const { namespace, name, serviceAccount } = this.#pod;
-    const where = this.#node === '' ? '' : ` on node ${this.#node}`;
-    return new MeshError(
+/** @param node only workloads of this node count; all when empty. */
+export function localWorkload(store: MeshStore, pod: PodInfo, node: string): LocalWorkload {
+  const current = (): Workload | undefined => findLocalWorkload(store, pod, node);
+  const get = async (): Promise<Workload> => {
+    const found = current() ?? (await awaitLocalWorkload(store, pod, node, AbortSignal.timeout(WAIT_MS)));
+    if (found !== undefined) return found;
+    const where = node === '' ? '' : ` on node ${node}`;
+    throw new MeshError(
       'NO_IDENTITY',
-      `failed to fetch information about local workload: the control plane has not told of pod ${namespace}/${name} (service account ${serviceAccount})${where} within ${waitMs} ms`,
+      `failed to fetch information about local workload: the control plane has not told of pod ${pod.namespace}/${pod.name} (service account ${pod.serviceAccount})${where} within ${WAIT_MS} ms`,
     );
-  }
+  };
+  return { current, get };
 }
