@@ -5,7 +5,17 @@ const SECONDS = 6;
 
 /** Starts watching the bridge between the pods, from the node's namespace. */
 export function startCapture(stage: Stage): Promise<Ran> {
-  return stage.run(['exec', 'ztunnel', '--', 'node', `${import.meta.dirname}/capture.ts`, 'ambit0', String(SECONDS), 'GET /get', 'httpbin.org']);
+  return stage.run([
+    'exec',
+    'ztunnel',
+    '--',
+    'node',
+    `${import.meta.dirname}/capture.ts`,
+    'ambit0',
+    String(SECONDS),
+    'GET /get',
+    'httpbin.org',
+  ]);
 }
 
 /** Prints what the capture saw and checks that the request was readable nowhere between pods and waypoint. */
@@ -14,6 +24,8 @@ export async function showCapture(stage: Stage, _world: OutsideWorld, capture: P
   const { output, code } = await capture;
   for (const line of output.trimEnd().split('\n')) stage.say(line);
   if (code !== 0) stage.fail('the capture did not run');
-  if (!/port 15008 .*: \d+ packets, 0 contain the request/.test(output)) stage.fail('the request was readable between pod and waypoint, or nothing was captured there');
-  if (!/port 80 .*: \d+ packets, [1-9]\d* contain the request/.test(output)) stage.fail('the capture did not even find the plain request from the waypoint to the outside');
+  if (!/port 15008 .*: \d+ packets, 0 contain the request/.test(output))
+    stage.fail('the request was readable between pod and waypoint, or nothing was captured there');
+  if (!/port 80 .*: \d+ packets, [1-9]\d* contain the request/.test(output))
+    stage.fail('the capture did not even find the plain request from the waypoint to the outside');
 }

@@ -9,10 +9,13 @@ const needles = texts.map((text) => Buffer.from(text));
 const ports = new Map<number, { packets: number; readable: number }>();
 
 const socket = packetSocket(name);
-setTimeout(() => {
-  socket.close();
-  report();
-}, Number(seconds) * 1000);
+setTimeout(
+  () => {
+    socket.close();
+    report();
+  },
+  Number(seconds) * 1000,
+);
 socket.onFrame((frame) => count(frame));
 
 /** Ethernet II with IPv4 or IPv6 and TCP; the lower port is the one that was called. */

@@ -22,18 +22,26 @@ await main();
 async function main(): Promise<void> {
   const started = Date.now();
   const world = createWorld(join(folder, 'world'), join(import.meta.dirname, 'outside/main.ts'));
-  stage.say('No internet is needed: the outside world is a network namespace with a DNS server and HTTPS servers of a demo CA.');
-  const up = await stage.type(`ambit up examples/egress ${join(world.folder, 'outside.yaml')} --detach --dns ${OUTSIDE_DNS}`);
+  stage.say(
+    'No internet is needed: the outside world is a network namespace with a DNS server and HTTPS servers of a demo CA.',
+  );
+  const up = await stage.type(
+    `ambit up examples/egress ${join(world.folder, 'outside.yaml')} --detach --dns ${OUTSIDE_DNS}`,
+  );
   if (up.code !== 0) return finish(1);
   for (const [index, step] of STORY.entries()) {
     stage.title(index + 1, step.title);
     await step.play(stage, world);
     if (stopping) return;
   }
-  console.log(`\n${STORY.length} steps in ${((Date.now() - started) / 1000).toFixed(0)} s, ${stage.failures.length} not as told`);
+  console.log(
+    `\n${STORY.length} steps in ${((Date.now() - started) / 1000).toFixed(0)} s, ${stage.failures.length} not as told`,
+  );
   for (const failure of stage.failures) console.log(`  ${failure}`);
   if (once) return finish(stage.failures.length > 0 ? 1 : 0);
-  console.log(`\nThe mesh stays up. In another terminal:\n  export AMBIT_STATE=${stateDir}\n  npx pnpm@12 ambit get pods -A\nCtrl-C ends it and removes everything.`);
+  console.log(
+    `\nThe mesh stays up. In another terminal:\n  export AMBIT_STATE=${stateDir}\n  npx pnpm@12 ambit get pods -A\nCtrl-C ends it and removes everything.`,
+  );
   setInterval(() => undefined, 60_000);
 }
 

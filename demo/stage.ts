@@ -53,7 +53,12 @@ export class Stage {
     for (;;) {
       const ran = await this.run(splitWords(line).slice(1));
       const log = expected.log === undefined ? undefined : await this.#logLine(expected.log);
-      const problems = [...outputProblems(ran, expected), ...(expected.log !== undefined && log === undefined ? [`no log line ${expected.log.line} of ${expected.log.of}`] : [])];
+      const problems = [
+        ...outputProblems(ran, expected),
+        ...(expected.log !== undefined && log === undefined
+          ? [`no log line ${expected.log.line} of ${expected.log.of}`]
+          : []),
+      ];
       if (problems.length > 0 && Date.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         continue;
@@ -112,7 +117,8 @@ export class Stage {
 function outputProblems(ran: Ran, expected: Expectation): string[] {
   const problems: string[] = [];
   if (ran.code !== (expected.code ?? 0)) problems.push(`ended with ${ran.code}, expected ${expected.code ?? 0}`);
-  for (const wanted of expected.output ?? []) if (!wanted.test(ran.output)) problems.push(`printed nothing like ${wanted}`);
+  for (const wanted of expected.output ?? [])
+    if (!wanted.test(ran.output)) problems.push(`printed nothing like ${wanted}`);
   for (const absent of expected.absent ?? []) if (absent.test(ran.output)) problems.push(`printed ${absent}`);
   return problems;
 }

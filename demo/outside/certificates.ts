@@ -32,7 +32,7 @@ const DAY_MS = 86_400_000;
 
 function issue(request: Request): Issued {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const pem = String(privateKey.export({ type: 'pkcs1', format: 'pem' }));
+  const pem = privateKey.export({ type: 'pkcs1', format: 'pem' });
   const key = forge.pki.privateKeyFromPem(pem);
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.setRsaPublicKey(key.n, key.e);

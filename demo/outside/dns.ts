@@ -14,7 +14,7 @@ export function serveDns(records: ReadonlyMap<string, string>): void {
   udp.bind(53, '0.0.0.0');
   createServer((socket) => {
     socket.on('error', () => socket.destroy());
-    socket.once('data', (data) => {
+    socket.once('data', (data: Buffer) => {
       const reply = answer(data.subarray(2), records);
       if (reply === undefined) return socket.destroy();
       const length = Buffer.alloc(2);

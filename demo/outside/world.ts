@@ -70,10 +70,9 @@ spec:
 `;
 }
 
-function secretsYaml(root: string, authority: DemoAuthority): string {
-  const client = authority.issue('waypoint.istio-egress.demo', []);
-  const indent = (pem: string): string => pem.trim().replaceAll(/\r?\n/g, '\n    ');
-  const secret = (name: string, entries: Readonly<Record<string, string>>): string => `apiVersion: v1
+const indent = (pem: string): string => pem.trim().replaceAll(/\r?\n/g, '\n    ');
+
+const secret = (name: string, entries: Readonly<Record<string, string>>): string => `apiVersion: v1
 kind: Secret
 metadata:
   name: ${name}
@@ -84,6 +83,9 @@ ${Object.entries(entries)
   .map(([key, pem]) => `  ${key}: |\n    ${indent(pem)}`)
   .join('\n')}
 `;
+
+function secretsYaml(root: string, authority: DemoAuthority): string {
+  const client = authority.issue('waypoint.istio-egress.demo', []);
   const ca = secret('outside-ca', { cacert: root });
   return `${ca}---\n${secret('outside-client', { 'tls.crt': client.certificate, 'tls.key': client.privateKey, 'ca.crt': root })}`;
 }

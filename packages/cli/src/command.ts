@@ -20,8 +20,8 @@ export interface Command {
   readonly examples?: readonly (readonly [what: string, command: string])[];
   readonly flags?: readonly Flag[];
   readonly commands?: readonly Command[];
-  /** @returns the exit code; undefined is 0. */
-  run?(invocation: Invocation): Promise<number | undefined>;
+  /** @returns the exit code. */
+  run?(invocation: Invocation): Promise<number>;
 }
 
 /** A command line after parsing: positional words, everything behind `--`, and the flags. */

@@ -9,7 +9,7 @@ export function helpText(path: readonly Command[]): string {
   const name = path.map((one) => one.name).join(' ');
   const parts = [
     command.summary,
-    `Usage:\n  ${name}${command.usage ? ` ${command.usage}` : command.commands ? ' COMMAND' : ''}${' [flags]'}`,
+    `Usage:\n  ${name}${command.usage ? ` ${command.usage}` : command.commands ? ' COMMAND' : ''} [flags]`,
   ];
   if (command.examples?.length)
     parts.push(`Examples:\n${command.examples.map(([what, line]) => `  # ${what}\n  ${line}`).join('\n')}`);

@@ -28,7 +28,7 @@ async function run(words: readonly string[]): Promise<number> {
       return line.flags.has('help') || words.length === 0 ? EXIT.ok : EXIT.usage;
     }
     const context = new Context(config, line.flags);
-    return (await command.run({ args: line.args, rest: line.rest, flags: line.flags, out, context })) ?? EXIT.ok;
+    return await command.run({ args: line.args, rest: line.rest, flags: line.flags, out, context });
   } catch (error) {
     return explain(error, path);
   }

@@ -14,5 +14,5 @@ export function alignColumns(rows: readonly (readonly string[])[], gap: number):
 const COLOUR = /\u001b\[\d+m/g;
 
 function shownWidth(text: string): number {
-  return [...text.replace(COLOUR, '')].length;
+  return Array.from(text.replace(COLOUR, '')).length;
 }

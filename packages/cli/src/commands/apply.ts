@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeshError } from '@ambit/common/errors';
-import { type Command, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError } from '../command.ts';
 
 /** `ambit apply -f FILE`. */
 export const apply: Command = {
@@ -30,10 +30,9 @@ export const apply: Command = {
       const results = await context.api.apply(readInput(file), { file, dryRun: flags.has('dry-run') });
       for (const one of results) {
         out.line(`${one.kind.toLowerCase()}/${one.name} ${one.action}${flags.has('dry-run') ? ' (dry run)' : ''}`);
-        for (const warning of one.warnings ?? []) out.note(`${out.paint('yellow', 'warning:')} ${warning}`);
       }
     }
-    return undefined;
+    return EXIT.ok;
   },
 };
 

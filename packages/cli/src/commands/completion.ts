@@ -10,7 +10,7 @@ export function completion(verbs: readonly Command[]): Command {
     examples: [['for this bash', 'source <(ambit completion bash)']],
     async run({ args, out }) {
       const words = wordTable(verbs);
-      switch (args[0]) {
+      switch (args[0] ?? '') {
         case 'bash':
           out.line(bash(words));
           return 0;

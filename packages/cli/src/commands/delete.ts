@@ -1,6 +1,6 @@
 import { kindOf } from '@ambit/common/model/kinds';
 import { parseAllDocuments } from 'yaml';
-import { type Command, type Invocation, UsageError } from '../command.ts';
+import { type Command, EXIT, type Invocation, UsageError } from '../command.ts';
 import { needKind } from '../context.ts';
 import { ObjectView } from '../object-view.ts';
 import { expandFiles, readInput } from './apply.ts';
@@ -23,7 +23,7 @@ export const deleteCommand: Command = {
       summary: 'file, folder of *.yaml, or - for standard input',
     },
   ],
-  async run(invocation) {
+  async run(invocation): Promise<number> {
     if (invocation.flags.has('filename')) return deleteFiles(invocation);
     const [word, ...names] = invocation.args;
     if (word === undefined || names.length === 0) throw new UsageError('name a kind and an object, or a file with -f');
@@ -32,11 +32,11 @@ export const deleteCommand: Command = {
       await invocation.context.api.delete(kind, kind.namespaced ? invocation.context.namespace : undefined, name);
       invocation.out.line(`${kind.kind.toLowerCase()} "${name}" deleted`);
     }
-    return undefined;
+    return EXIT.ok;
   },
 };
 
-async function deleteFiles({ flags, out, context }: Invocation): Promise<undefined> {
+async function deleteFiles({ flags, out, context }: Invocation): Promise<number> {
   for (const file of expandFiles(flags.all('filename'))) {
     for (const document of parseAllDocuments(readInput(file))) {
       const object = new ObjectView(document.toJS());
@@ -46,5 +46,5 @@ async function deleteFiles({ flags, out, context }: Invocation): Promise<undefin
       out.line(`${kind.kind.toLowerCase()} "${object.name}" deleted`);
     }
   }
-  return undefined;
+  return EXIT.ok;
 }

@@ -1,9 +1,12 @@
 import type { Kind } from '@ambit/common/model/kinds';
-import { type Command, type Invocation, UsageError } from '../command.ts';
+import type { ApiClient } from '@ambit/standalone/api/client';
+import { type Command, EXIT, type Invocation, UsageError } from '../command.ts';
 import { objectTable } from '../columns.ts';
 import { GATEWAY, needKind } from '../context.ts';
 import { ObjectView } from '../object-view.ts';
 import { type Format, parseFormat } from '../output.ts';
+
+type KubeObject = Awaited<ReturnType<ApiClient['get']>>;
 
 /** `ambit get KIND [NAME]`. */
 export const get: Command = {
@@ -21,7 +24,7 @@ export const get: Command = {
     { name: 'selector', short: 'l', value: 'LABELS', summary: 'only objects with these labels (key=value,…)' },
     { name: 'watch', short: 'w', summary: 'go on printing changes' },
   ],
-  async run(invocation) {
+  async run(invocation): Promise<number> {
     const [words, ...names] = invocation.args;
     if (words === undefined) throw new UsageError('name a kind, such as pods, serviceentries or waypoints');
     const format = parseFormat(invocation.flags.text('output'));
@@ -29,7 +32,7 @@ export const get: Command = {
     for (const view of views) await show(invocation, view, { names, format, prefix: views.length > 1 });
     const [first] = views;
     if (invocation.flags.has('watch') && first !== undefined) await follow(invocation, first, format);
-    return undefined;
+    return EXIT.ok;
   },
 };
 
@@ -37,6 +40,7 @@ export const get: Command = {
 interface View {
   readonly kind: Kind;
   readonly title: string;
+  readonly plural: string;
   accepts(object: ObjectView): boolean;
 }
 
@@ -45,11 +49,12 @@ function viewOf(word: string): View {
     return {
       kind: GATEWAY,
       title: 'waypoint',
+      plural: 'waypoints',
       accepts: (object) => object.text('spec.gatewayClassName').endsWith('-waypoint'),
     };
   }
   const kind = needKind(word);
-  return { kind, title: kind.kind, accepts: () => true };
+  return { kind, title: kind.kind, plural: kind.plural, accepts: () => true };
 }
 
 interface Shown {
@@ -58,49 +63,53 @@ interface Shown {
   readonly prefix: boolean;
 }
 
-async function show({ flags, out, context }: Invocation, view: View, { names, format, prefix }: Shown): Promise<void> {
+async function show(invocation: Invocation, view: View, shown: Shown): Promise<void> {
+  const { out, context } = invocation;
   const namespace = view.kind.namespaced ? context.listNamespace : undefined;
-  const objects =
-    names.length > 0
-      ? await Promise.all(names.map((name) => context.api.get(view.kind, namespace ?? context.namespace, name)))
-      : (await context.api.list(view.kind, namespace, { labelSelector: flags.text('selector') })).filter((one) =>
-          view.accepts(new ObjectView(one)),
-        );
-  if (format === 'json' || format === 'yaml') {
-    const value =
-      names.length === 1 && objects.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
-    return format === 'json' ? out.json(value) : out.yaml(value);
-  }
-  if (format === 'name') {
+  const objects = await read(invocation, view, { namespace, names: shown.names });
+  if (shown.format === 'json' || shown.format === 'yaml') {
+    const value = shown.names.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
+    if (shown.format === 'json') out.json(value);
+    else out.yaml(value);
+  } else if (shown.format === 'name') {
     for (const object of objects) out.line(`${view.kind.kind.toLowerCase()}/${object.metadata.name}`);
-    return;
+  } else if (objects.length === 0) {
+    out.note(`No ${view.plural} found${namespace === undefined ? '' : ` in ${namespace} namespace`}.`);
+  } else {
+    printTable(invocation, view, { ...shown, objects: objects.map((object) => new ObjectView(object)).sort(byName) });
   }
-  if (objects.length === 0) {
-    out.note(
-      `No ${view.title === 'waypoint' ? 'waypoints' : view.kind.plural} found${namespace === undefined ? '' : ` in ${namespace} namespace`}.`,
-    );
-    return;
+}
+
+async function read(
+  { flags, context }: Invocation,
+  view: View,
+  wanted: { namespace: string | undefined; names: readonly string[] },
+): Promise<KubeObject[]> {
+  const { namespace, names } = wanted;
+  if (names.length > 0) {
+    const own = view.kind.namespaced ? (namespace ?? context.namespace) : undefined;
+    return Promise.all(names.map((name) => context.api.get(view.kind, own, name)));
   }
-  const views = objects.map((object) => new ObjectView(object)).sort(byName);
-  const { header, rows } = objectTable(view.title, views, {
-    wide: format === 'wide',
+  const all = await context.api.list(view.kind, namespace, { labelSelector: flags.text('selector') });
+  return all.filter((one) => view.accepts(new ObjectView(one)));
+}
+
+function printTable({ flags, out }: Invocation, view: View, shown: Shown & { objects: readonly ObjectView[] }): void {
+  const { header, rows } = objectTable(view.title, shown.objects, {
+    wide: shown.format === 'wide',
     namespaces: flags.has('all-namespaces') && view.kind.namespaced,
   });
-  out.table(header, prefix ? rows.map((row, i) => prefixed(view, header, row, views[i])) : rows, 3);
+  const name = header.indexOf('NAME');
+  const prefix = `${view.kind.kind.toLowerCase()}/`;
+  out.table(
+    header,
+    shown.prefix ? rows.map((row) => row.map((cell, i) => (i === name ? prefix + cell : cell))) : rows,
+    3,
+  );
 }
 
 const byName = (a: ObjectView, b: ObjectView): number =>
   a.namespace.localeCompare(b.namespace) || a.name.localeCompare(b.name);
-
-function prefixed(
-  view: View,
-  header: readonly string[],
-  row: readonly string[],
-  object: ObjectView | undefined,
-): string[] {
-  const place = header.indexOf('NAME');
-  return row.map((cell, i) => (i === place && object !== undefined ? `${view.kind.kind.toLowerCase()}/${cell}` : cell));
-}
 
 /** Prints a row for each later change until interrupted. */
 async function follow({ out, context, flags }: Invocation, view: View, format: Format): Promise<void> {

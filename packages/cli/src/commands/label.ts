@@ -1,4 +1,4 @@
-import { type Command, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError } from '../command.ts';
 import { needKind } from '../context.ts';
 import { ObjectView } from '../object-view.ts';
 
@@ -30,7 +30,7 @@ export const label: Command = {
     await context.api.merge(kind, namespace, name, { metadata: { labels } });
     const verb = Object.values(labels).every((value) => value === null) ? 'unlabeled' : 'labeled';
     out.line(`${kind.kind.toLowerCase()}/${name} ${verb}`);
-    return undefined;
+    return EXIT.ok;
   },
 };
 

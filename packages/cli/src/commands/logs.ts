@@ -1,4 +1,4 @@
-import { type Command, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError } from '../command.ts';
 import { findPod } from '../targets.ts';
 
 /** `ambit logs TARGET`. */
@@ -30,6 +30,6 @@ export const logs: Command = {
       ...(tail === undefined ? {} : { tailLines: Number(tail) }),
       onText: (text) => out.raw(text),
     });
-    return undefined;
+    return EXIT.ok;
   },
 };

@@ -1,4 +1,4 @@
-import { type Command, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError } from '../command.ts';
 import { findPod } from '../targets.ts';
 
 const METRICS_PORT = 15_020;
@@ -24,6 +24,6 @@ export const metrics: Command = {
     });
     if (prefix === '') out.raw(text);
     else for (const line of text.split('\n')) if (line.startsWith(prefix)) out.line(line);
-    return undefined;
+    return EXIT.ok;
   },
 };

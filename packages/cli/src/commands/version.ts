@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Command } from '../command.ts';
+import { type Command, EXIT } from '../command.ts';
 import { parseFormat } from '../output.ts';
 
 /** `ambit version`. */
@@ -14,6 +14,6 @@ export const version: Command = {
     if (format === 'json') out.json(value);
     else if (format === 'yaml') out.yaml(value);
     else out.line(`client version: ${value.clientVersion} (Node ${value.node})`);
-    return undefined;
+    return EXIT.ok;
   },
 };

@@ -1,6 +1,6 @@
 import { MeshError } from '@ambit/common/errors';
 import { stringify } from 'yaml';
-import type { Command, Invocation } from '../command.ts';
+import { type Command, EXIT, type Invocation } from '../command.ts';
 import { NAMESPACE } from '../context.ts';
 import { ObjectView } from '../object-view.ts';
 import { timeoutOf, waitProgrammed, waypointGateway, waypointName } from '../waypoint-gateway.ts';
@@ -23,12 +23,12 @@ export const waypointApply: Command = {
     { name: 'wait', short: 'w', summary: 'wait until the waypoint is ready' },
     { name: 'waypoint-timeout', value: 'DURATION', summary: 'how long to wait (default 90s)' },
   ],
-  async run(invocation) {
+  async run(invocation): Promise<number> {
     const { flags, out, context } = invocation;
     const name = waypointName(flags);
     const namespace = context.namespace;
     const gateway = waypointGateway(flags, namespace);
-    if (flags.has('enroll-namespace') && !(await mayEnroll(invocation, name))) return undefined;
+    if (flags.has('enroll-namespace') && !(await mayEnroll(invocation, name))) return EXIT.ok;
     await context.api.apply(stringify(gateway), { file: `waypoint ${namespace}/${name}`, dryRun: false });
     out.line(`✅ waypoint ${namespace}/${name} applied`);
     if (flags.has('wait')) {
@@ -39,7 +39,7 @@ export const waypointApply: Command = {
       await context.api.merge(NAMESPACE, undefined, namespace, { metadata: { labels: { [USE_WAYPOINT]: name } } });
       out.line(`✅ namespace ${namespace} labeled with "${USE_WAYPOINT}: ${name}"`);
     }
-    return undefined;
+    return EXIT.ok;
   },
 };
 

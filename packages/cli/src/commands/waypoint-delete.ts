@@ -1,6 +1,7 @@
-import { type Command, UsageError } from '../command.ts';
+import { type Command, EXIT, type FlagValues, UsageError } from '../command.ts';
 import { GATEWAY } from '../context.ts';
-import { listWaypoints } from '../waypoint-gateway.ts';
+import type { ObjectView } from '../object-view.ts';
+import { listWaypoints, waypointName } from '../waypoint-gateway.ts';
 
 /** `ambit waypoint delete`. */
 export const waypointDelete: Command = {
@@ -15,30 +16,39 @@ export const waypointDelete: Command = {
     { name: 'all', summary: 'every waypoint of the namespace' },
     { name: 'revision', short: 'r', value: 'NAME', summary: 'only those of this revision' },
   ],
-  async run({ args, flags, out, context }) {
-    const all = flags.has('all') || flags.has('revision');
-    if (all && args.length > 0) throw new UsageError('cannot specify waypoint names when deleting all waypoints');
-    if (!all && args.length === 0 && !flags.has('name')) {
-      throw new UsageError(
-        'must specify a waypoint name or delete all using --all or delete specific revision using --revision',
-      );
-    }
+  async run(invocation) {
+    const { args, flags, out, context } = invocation;
+    checkArguments(args, flags);
     const waypoints = await listWaypoints(context, context.namespace);
-    const revision = flags.text('revision');
-    const found = waypoints.filter(
-      (one) => revision === undefined || (one.label('istio.io/rev') ?? 'default') === revision,
+    const named = args.length > 0 ? args : [waypointName(flags)];
+    const names = everything(flags) ? ofRevision(waypoints, flags.text('revision')) : named;
+    const missing = names.filter((name) => !waypoints.some((one) => one.name === name));
+    await Promise.all(
+      names
+        .filter((name) => !missing.includes(name))
+        .map(async (name) => {
+          await context.api.delete(GATEWAY, context.namespace, name);
+          out.line(`waypoint ${context.namespace}/${name} deleted`);
+        }),
     );
-    const names = all ? found.map((one) => one.name) : args.length > 0 ? args : [flags.text('name') ?? 'waypoint'];
-    let missing = 0;
-    for (const name of names) {
-      if (!waypoints.some((one) => one.name === name)) {
-        out.error(`waypoint ${context.namespace}/${name} not found`);
-        missing++;
-        continue;
-      }
-      await context.api.delete(GATEWAY, context.namespace, name);
-      out.line(`waypoint ${context.namespace}/${name} deleted`);
-    }
-    return missing > 0 ? 1 : 0;
+    for (const name of missing) out.error(`waypoint ${context.namespace}/${name} not found`);
+    return missing.length > 0 ? EXIT.failed : EXIT.ok;
   },
 };
+
+const everything = (flags: FlagValues): boolean => flags.has('all') || flags.has('revision');
+
+function checkArguments(args: readonly string[], flags: FlagValues): void {
+  if (everything(flags) && args.length > 0)
+    throw new UsageError('cannot specify waypoint names when deleting all waypoints');
+  if (!everything(flags) && args.length === 0 && !flags.has('name')) {
+    throw new UsageError(
+      'must specify a waypoint name or delete all using --all or delete specific revision using --revision',
+    );
+  }
+}
+
+const ofRevision = (waypoints: readonly ObjectView[], revision: string | undefined): string[] =>
+  waypoints
+    .filter((one) => revision === undefined || (one.label('istio.io/rev') ?? 'default') === revision)
+    .map((one) => one.name);

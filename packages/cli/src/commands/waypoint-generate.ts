@@ -1,4 +1,4 @@
-import type { Command } from '../command.ts';
+import { type Command, EXIT } from '../command.ts';
 import { parseFormat } from '../output.ts';
 import { waypointGateway } from '../waypoint-gateway.ts';
 
@@ -16,6 +16,6 @@ export const waypointGenerate: Command = {
     const gateway = waypointGateway(flags, flags.text('namespace'));
     if (parseFormat(flags.text('output') ?? 'yaml', ['json', 'yaml']) === 'json') out.json(gateway);
     else out.yaml(gateway);
-    return undefined;
+    return EXIT.ok;
   },
 };

@@ -1,4 +1,4 @@
-import type { Command } from '../command.ts';
+import { type Command, EXIT } from '../command.ts';
 import { parseFormat } from '../output.ts';
 import { listWaypoints } from '../waypoint-gateway.ts';
 
@@ -16,7 +16,7 @@ export const waypointList: Command = {
     const waypoints = await listWaypoints(context, context.listNamespace);
     if (waypoints.length === 0 && format === 'table') {
       out.line('No waypoints found.');
-      return undefined;
+      return EXIT.ok;
     }
     const values = waypoints.map((one) => ({
       namespace: one.namespace,
@@ -41,6 +41,6 @@ export const waypointList: Command = {
         ]),
       );
     }
-    return undefined;
+    return EXIT.ok;
   },
 };

@@ -1,0 +1,55 @@
+import type { MeshStatus, PodTrouble, SourceStatus } from '@ambit/standalone/api/client';
+import type { Command } from '../command.ts';
+import { type Output, parseFormat } from '../output.ts';
+
+/** `ambit status`. */
+export const status: Command = {
+  name: 'status',
+  summary: 'Say how the mesh is: its programs, its folders, pods in trouble.',
+  examples: [['for scripts', 'ambit status -o json']],
+  flags: [{ name: 'output', short: 'o', value: 'FORMAT', summary: 'json or yaml' }],
+  async run({ flags, out, context }) {
+    const format = parseFormat(flags.text('output'), ['table', 'json', 'yaml']);
+    const mesh = await context.api.status();
+    if (format === 'json') out.json(mesh);
+    else if (format === 'yaml') out.yaml(mesh);
+    else printStatus(out, mesh);
+    return healthy(mesh) ? 0 : 1;
+  },
+};
+
+const healthy = (mesh: MeshStatus): boolean =>
+  mesh.trouble.length === 0 &&
+  mesh.programs.every((one) => one.ready) &&
+  mesh.sources.every((one) => one.errors.length === 0);
+
+const marked = (out: Output, good: boolean, text: string): void =>
+  out.line(`${good ? out.paint('green', '✔') : out.paint('red', '✘')} ${text}`);
+
+function printStatus(out: Output, mesh: MeshStatus): void {
+  out.line(`mesh ${mesh.version}, pid ${mesh.pid}${mesh.rootless ? ', without root' : ''}, state in ${mesh.stateDir}`);
+  for (const one of mesh.programs) {
+    const restarts = one.restarts > 0 ? `, restarted ${one.restarts} times` : '';
+    marked(out, one.ready, `${one.name}${one.detail === '' ? '' : `: ${one.detail}`}${restarts}`);
+  }
+  marked(out, mesh.pods.ready === mesh.pods.total, `pods: ${mesh.pods.ready} of ${mesh.pods.total} ready`);
+  for (const one of mesh.sources) printSource(out, one);
+  for (const one of mesh.trouble) printTrouble(out, one);
+  for (const wait of mesh.waitingFor) out.line(`  waiting for ${wait}`);
+  for (const note of mesh.notes) out.line(`  note: ${note}`);
+}
+
+function printSource(out: Output, source: SourceStatus): void {
+  const good = source.errors.length === 0;
+  marked(out, good, `${source.folder}${good ? '' : ': the last good version is in force'}`);
+  for (const error of source.errors) {
+    out.line(
+      `    ${error.file}:${error.line}:${error.column}: ${error.field === '' ? '' : `${error.field}: `}${error.message}`,
+    );
+  }
+}
+
+function printTrouble(out: Output, pod: PodTrouble): void {
+  marked(out, false, `pod ${pod.namespace}/${pod.name}: ${pod.reason}${pod.message === '' ? '' : `, ${pod.message}`}`);
+  for (const line of pod.lastLines) out.line(out.paint('dim', `    | ${line}`));
+}
