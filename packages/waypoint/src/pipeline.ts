@@ -1,0 +1,160 @@
+import { formatHostPort } from '@ambit/common/address/host-port';
+import type { Verdict } from '@ambit/common/authz/verdict';
+import type { MeshView } from '@ambit/common/mesh/view';
+import type { ProxySettings } from '@ambit/common/model/listener';
+import { serviceKey } from '@ambit/common/model/service';
+import type { ScopedLogger } from '@ambit/common/telemetry/log';
+import type { ConnectionFacts } from './authorize/attributes.ts';
+import type { PolicyTable } from './authorize/policy-table.ts';
+import type { WaypointSelf } from './capture/destination.ts';
+import type { ServedDestination } from './decision.ts';
+import { AccessLog } from './telemetry/access-log.ts';
+import { ExchangeRecord } from './telemetry/exchange-record.ts';
+import type { EndpointFacts } from './telemetry/labels.ts';
+import type { PairSeries, WaypointMetrics } from './telemetry/metrics.ts';
+import { denialFields, denialMessage } from './telemetry/denial.ts';
+import { HttpDate } from './transform/http-date.ts';
+import type { Upstream } from './upstream/contract.ts';
+
+/** Two clocks, in milliseconds: the wall's for time stamps, and one that never jumps for durations. */
+export interface Clock {
+  now(): number;
+  monotonic(): number;
+}
+
+/** Something alive that policy changes must reach. */
+export interface Live {
+  /** Asks the policies of now whether it may go on; ends it if not. */
+  recheck(): void;
+  /** Takes nothing new; what runs may finish. */
+  drain(): void;
+}
+
+/** What every tunnel of a waypoint shares. */
+export interface PipelineParts {
+  readonly self: WaypointSelf;
+  readonly cluster: string;
+  readonly upstream: Upstream;
+  readonly mesh: MeshView;
+  readonly policies: PolicyTable;
+  readonly settings: () => ProxySettings;
+  readonly metrics: WaypointMetrics;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newRequestId: () => string;
+  /** Receives access log lines. */
+  readonly writeLine: (line: string) => void;
+  readonly authzLog: ScopedLogger;
+}
+
+/** The shared side of all tunnels: what they ask, count and write. */
+export class Pipeline {
+  readonly parts: PipelineParts;
+  readonly #accessLog = new AccessLog();
+  readonly #date = new HttpDate();
+  readonly #live = new Set<Live>();
+  #draining = false;
+
+  constructor(parts: PipelineParts) {
+    this.parts = parts;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#live.size;
+  }
+
+  /** Registers before the first policy check, so that no change is lost in between. */
+  add(live: Live): void {
+    this.#live.add(live);
+  }
+
+  remove(live: Live): void {
+    this.#live.delete(live);
+  }
+
+  /** Policies have changed. */
+  recheck(): void {
+    for (const live of this.#live) live.recheck();
+  }
+
+  drain(): void {
+    this.#draining = true;
+    for (const live of this.#live) live.drain();
+  }
+
+  /** Value of a `date` header of now. */
+  date(): string {
+    return this.#date.at(this.parts.clock.now());
+  }
+
+  newRecord(): ExchangeRecord {
+    return new ExchangeRecord(this.parts.clock.now(), this.parts.clock.monotonic());
+  }
+
+  /** Closes a record: duration and log line. */
+  write(record: ExchangeRecord): void {
+    record.durationMs = Math.round(this.parts.clock.monotonic() - record.started);
+    const line = this.#accessLog.line(record, this.parts.settings().accessLog);
+    if (line !== undefined) this.parts.writeLine(line);
+  }
+}
+
+/** One tunnel: who opened it, where it leads, and what is the same for everything inside it. */
+export class TunnelContext {
+  readonly pipeline: Pipeline;
+  readonly facts: ConnectionFacts;
+  readonly destination: ServedDestination;
+  /** `namespace/hostname` of the bound service; undefined for a workload's own address. */
+  readonly service: string | undefined;
+  readonly series: PairSeries;
+  readonly #local: string;
+  readonly #remote: string;
+
+  constructor(pipeline: Pipeline, facts: ConnectionFacts, destination: ServedDestination) {
+    const { self, mesh, metrics, cluster } = pipeline.parts;
+    const { listener } = destination;
+    const workload = mesh.workloadByAddress(self.network, facts.source.ip);
+    this.pipeline = pipeline;
+    this.facts = facts;
+    this.destination = destination;
+    this.service = listener === undefined ? undefined : serviceKey(listener.namespace, listener.hostname);
+    this.series = metrics.between(
+      { identity: facts.identity, workload },
+      { listener, namespace: self.namespace, cluster },
+    );
+    this.#local = formatHostPort(facts.destination.ip, facts.destination.port);
+    this.#remote = formatHostPort(facts.source.ip, facts.source.port);
+  }
+
+  /** A record with both addresses in it. */
+  newRecord(): ExchangeRecord {
+    const record = this.pipeline.newRecord();
+    record.downstreamLocal = this.#local;
+    record.downstreamRemote = this.#remote;
+    return record;
+  }
+
+  /** UPSTREAM_CLUSTER as Istio names a waypoint's clusters. */
+  clusterName(protocol: 'http' | 'tcp'): string {
+    const { listener, address } = this.destination;
+    return listener === undefined ? 'encap' : `inbound-vip|${address.port}|${protocol}|${listener.hostname};`;
+  }
+
+  /** Log line and metrics of a finished HTTP request. */
+  finishHttp(record: ExchangeRecord, endpoint: EndpointFacts): void {
+    this.pipeline.write(record);
+    this.series.endpoint(endpoint).observe(record);
+  }
+
+  /** The one line that explains a denial. */
+  explainDenial(verdict: Verdict, record: ExchangeRecord): void {
+    const { authzLog } = this.pipeline.parts;
+    if (!authzLog.enabled('info')) return;
+    authzLog.info(denialMessage(verdict), denialFields(verdict, this.facts, this.destination, record));
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * What is known of one HTTP request, or of one opaque connection, when it is over: the one value that the access log line
+ * and the metrics read. '' stands for what is absent; a field is written by the stage that learns it.
+ */
+export class ExchangeRecord {
+  /** Milliseconds since the epoch, and of the monotonic clock. */
+  readonly startTime: number;
+  readonly started: number;
+  method = '';
+  /** With query, as the client sent it after normalisation. */
+  path = '';
+  protocol: '' | 'HTTP/1.1' | 'HTTP/2' = '';
+  /** 0: no response. */
+  responseCode = 0;
+  /** Envoy's flags, comma separated. */
+  flags = '';
+  detail = '';
+  connectionTermination = '';
+  transportFailure = '';
+  /** Body bytes; of an opaque connection all bytes. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** The same with start lines and headers, for metrics. */
+  requestBytes = 0;
+  responseBytes = 0;
+  durationMs = 0;
+  upstreamServiceTime = '';
+  xForwardedFor = '';
+  userAgent = '';
+  requestId = '';
+  authority = '';
+  upstreamHost = '';
+  upstreamCluster = '';
+  upstreamLocal = '';
+  downstreamLocal = '';
+  downstreamRemote = '';
+  sni = '';
+  routeName = '';
+  isGrpc = false;
+  /** grpc-status of the response. */
+  grpcStatus = '';
+
+  constructor(startTime: number, started: number) {
+    this.startTime = startTime;
+    this.started = started;
+  }
+
+  /** Adds a flag; Envoy prints them in the order they were set. */
+  addFlag(flag: string): void {
+    if (flag === '' || flag === '-') return;
+    this.flags = this.flags === '' ? flag : `${this.flags},${flag}`;
+  }
+}

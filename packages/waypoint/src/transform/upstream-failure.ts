@@ -1,0 +1,97 @@
+import type { ErrorCode, MeshError } from '@ambit/common/errors';
+
+/** What a failed upstream means to the client and to the log line. */
+export interface FailureReply {
+  readonly status: number;
+  readonly text: string;
+  readonly flag: string;
+  readonly detail: string;
+  /** UPSTREAM_TRANSPORT_FAILURE_REASON; '' = none. */
+  readonly transportFailure: string;
+  readonly overloaded: boolean;
+}
+
+/** Envoy's name of a reset: as the client reads it, and as it stands in response code details. */
+interface Reset {
+  readonly reason: string;
+  readonly detail: string;
+}
+
+const reset = (reason: string): Reset => ({ reason, detail: reason.replaceAll(' ', '_') });
+
+const CONNECTION_FAILURE = reset('remote connection failure');
+const CONNECTION_TIMEOUT = reset('connection timeout');
+const CONNECTION_TERMINATION = reset('connection termination');
+const REMOTE_RESET = reset('remote reset');
+const LOCAL_RESET = reset('local reset');
+const PROTOCOL_ERROR = reset('protocol error');
+const OVERFLOW = reset('overflow');
+
+/** Codes that are no reset before the response have a reply of their own, below. */
+const RESETS: Readonly<Partial<Record<ErrorCode, Reset>>> = {
+  CONNECT_REFUSED: CONNECTION_FAILURE,
+  CONNECT_TIMEOUT: CONNECTION_TIMEOUT,
+  HBONE_TIMEOUT: CONNECTION_TIMEOUT,
+  TLS_FAILED: CONNECTION_FAILURE,
+  TLS_NAME_MISMATCH: CONNECTION_FAILURE,
+  NO_IDENTITY: CONNECTION_FAILURE,
+  CERT_REVOKED: CONNECTION_FAILURE,
+  TUNNEL_REFUSED: CONNECTION_FAILURE,
+  UPSTREAM_CLOSED: CONNECTION_TERMINATION,
+  UPSTREAM_RESET: REMOTE_RESET,
+  UPSTREAM_PROTOCOL: PROTOCOL_ERROR,
+  HTTP2_FAILED: PROTOCOL_ERROR,
+  OVERFLOW,
+};
+
+/** Errors of connecting, whose cause goes to UPSTREAM_TRANSPORT_FAILURE_REASON; it is never told to the client. */
+const TRANSPORT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'TLS_FAILED',
+  'TLS_NAME_MISMATCH',
+  'NO_IDENTITY',
+  'CERT_REVOKED',
+  'TUNNEL_REFUSED',
+  'HBONE_TIMEOUT',
+]);
+
+/** The local reply to a request whose upstream failed before any response. `retried`: more than one attempt was made. */
+export function failureBeforeResponse(error: MeshError, retried: boolean): FailureReply {
+  const { code } = error;
+  if (code === 'TIMEOUT') return reply(504, 'upstream request timeout', 'UT', 'response_timeout');
+  if (code === 'NO_HEALTHY_UPSTREAM' || code === 'DNS_FAILED') {
+    return reply(503, 'no healthy upstream', 'UH', 'no_healthy_upstream');
+  }
+  if (code === 'UNKNOWN_BACKEND') return reply(503, '', 'NC', 'cluster_not_found');
+  const { reason, detail } = RESETS[code] ?? LOCAL_RESET;
+  const transportFailure = transportFailureOf(error);
+  const flag = RESETS[code] === undefined ? 'LR' : error.kind.flag;
+  const inner = transportFailure === '' ? detail : `${detail}|${transportFailure}`;
+  const lead = retried ? 'retried and the latest reset reason' : 'reset reason';
+  return {
+    status: detail === 'protocol_error' ? 502 : 503,
+    text: `upstream connect error or disconnect/reset before headers. ${lead}: ${reason}`,
+    flag: flag === '-' ? 'LR' : flag,
+    detail: `upstream_reset_before_response_started{${inner}}`,
+    transportFailure,
+    overloaded: code === 'OVERFLOW',
+  };
+}
+
+/** Flag and detail of a response that was cut off by its upstream; an HTTP/1 body cut short is a protocol error. */
+export function failureAfterResponse(error: MeshError): { readonly flag: string; readonly detail: string } {
+  const isReset = error.code === 'UPSTREAM_RESET';
+  const flag = isReset ? 'UR' : 'UPE';
+  return { flag, detail: `upstream_reset_after_response_started{${isReset ? 'remote_reset' : 'protocol_error'}}` };
+}
+
+function reply(status: number, text: string, flag: string, detail: string): FailureReply {
+  return { status, text, flag, detail, transportFailure: '', overloaded: false };
+}
+
+/** One word without blanks or quotes, as Envoy prints it, so that columns of the line stay columns. */
+function transportFailureOf(error: MeshError): string {
+  if (error.code === 'CONNECT_REFUSED') return 'delayed_connect_error:_Connection_refused';
+  if (!TRANSPORT.has(error.code)) return '';
+  const kind = error.code.startsWith('TLS') ? 'TLS_error' : error.code.toLowerCase();
+  return `${kind}:_${error.message}`.replace(/[^!#-~]+/g, '_');
+}
