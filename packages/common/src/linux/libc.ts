@@ -23,12 +23,14 @@ export interface Libc {
   interfaceIndex(name: string): number;
   /** Where the bytes live, for structures that hold pointers; the array must be kept while the kernel uses it. */
   address(bytes: Uint8Array): bigint;
-  /** Calls back whenever the descriptor is readable (or has ended), on the event loop, until closed. */
+  /** Calls back whenever the descriptor is readable (or has ended), on the event loop. One handle per descriptor: libuv takes no second. */
   pollReadable(fd: number, onReady: () => void): PollHandle;
-  pollWritable(fd: number, onReady: () => void): PollHandle;
 }
 
 export interface PollHandle {
+  stop(): void;
+  start(what: { readable: true }, onReady: () => void): void;
+  /** Must come before the descriptor is closed. */
   close(): void;
 }
 
@@ -38,7 +40,7 @@ interface Koffi {
   errno(): number;
   address(bytes: Uint8Array): bigint;
   readonly node: {
-    poll(fd: number, what: { readable?: boolean; writable?: boolean }, fn: () => void): PollHandle;
+    poll(fd: number, what: { readable: true }, fn: () => void): PollHandle;
   };
 }
 
@@ -149,7 +151,6 @@ function bindLibc(koffi: Koffi): Libc {
     interfaceIndex: (name) => nameToIndex(name) || -koffi.errno(),
     address: (bytes) => koffi.address(bytes),
     pollReadable: (fd, onReady) => koffi.node.poll(fd, { readable: true }, onReady),
-    pollWritable: (fd, onReady) => koffi.node.poll(fd, { writable: true }, onReady),
   };
 }
 
