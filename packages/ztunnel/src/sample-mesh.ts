@@ -45,19 +45,20 @@ const TEMPLATE: Omit<Workload, 'name' | 'uid'> = {
 /** The uid is `Kubernetes//Pod/<namespace>/<name>`. It goes over the wire form and back, as real ones do. */
 export function workload(part: WorkloadPart): Workload {
   const { ips = [], services = {}, ...rest } = part;
-  const ports = (map: Readonly<Record<number, number>>): PortMap =>
-    new Map(Object.entries(map).map(([from, to]) => [Number(from), to]));
   const bytes = encodeWorkload({
     ...TEMPLATE,
     ...rest,
     uid: uidOf(part),
     addresses: ips.map(ip),
-    services: new Map(Object.entries(services).map(([key, map]) => [key, ports(map)])),
+    services: new Map(Object.entries(services).map(([key, map]) => [key, portMap(map)])),
   });
   const decoded = decodeAddress(bytes);
   if (decoded.kind !== 'workload') throw new Error('not a workload');
   return decoded.workload;
 }
+
+const portMap = (map: Readonly<Record<number, number>>): PortMap =>
+  new Map(Object.entries(map).map(([from, to]) => [Number(from), to]));
 
 /** The only maker of a uid outside the codec is the codec: this takes it from there. */
 function uidOf({ namespace = 'default', name }: WorkloadPart): Workload['uid'] {
