@@ -1,29 +1,25 @@
+import { formatHostPort } from '@ambit/common/address/host-port';
 import { evaluate } from '@ambit/common/authz/evaluate';
 import { envoyDenialDetail } from '@ambit/common/authz/explain';
 import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { RequestHead, ResponseHead, StreamHandler } from '@ambit/http/h2/contract';
 import { Headers } from '@ambit/http/headers';
 import type { Http1Fault } from '@ambit/http/h1/contract';
+import { Attempts } from './attempts.ts';
 import { forwardedAddress, RequestAttributes } from './authorize/attributes.ts';
 import type { DownstreamRequest, Responder } from './downstream.ts';
 import type { TunnelContext } from './pipeline.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
-import type { ExchangeRecord } from './telemetry/exchange-record.ts';
+import { describeRequest, type ExchangeRecord } from './telemetry/exchange-record.ts';
 import { headerBytes } from './telemetry/wire-size.ts';
-import { isGrpcContentType, localReply } from './transform/local-reply.ts';
+import { localReply } from './transform/local-reply.ts';
 import { normalizePath, withoutQuery } from './transform/path.ts';
 import { upstreamHeaders } from './transform/request-headers.ts';
 import { downstreamHeaders } from './transform/response-headers.ts';
 import { failureAfterResponse, failureBeforeResponse } from './transform/upstream-failure.ts';
-import { refuseRequest, upstreamProtocol } from './transform/admission.ts';
+import { hostWithoutPort, refuseRequest, upstreamProtocol } from './transform/admission.ts';
 import type { UpstreamEndpoint, UpstreamStream } from './upstream/contract.ts';
 
-/** Istio's default: two retries, 25 ms and up to 250 ms apart. */
-const MAX_RETRIES = 2;
-const BACKOFF_BASE_MS = 25;
-const BACKOFF_MAX_MS = 250;
-/** Rounds of waiting for a first DNS answer. */
-const MAX_NEEDS = 3;
 /** gRPC statuses in response headers that the default retry policy takes up: CANCELLED, UNAVAILABLE. */
 const RETRIABLE_GRPC: ReadonlySet<string> = new Set(['1', '14']);
 
@@ -47,9 +43,7 @@ export class Exchange implements StreamHandler {
   #phase: 'waiting' | 'sent' | 'responding' | 'over' = 'waiting';
   #stream: UpstreamStream | undefined;
   #endpoint: UpstreamEndpoint | undefined;
-  readonly #tried: UpstreamEndpoint[] = [];
-  #retries = 0;
-  #needs = 0;
+  readonly #attempts = new Attempts();
   #retryTimer: NodeJS.Timeout | undefined;
   /** The attempt under way is given up; the next begins when it is closed. */
   #givenUp = false;
@@ -75,18 +69,10 @@ export class Exchange implements StreamHandler {
   start(): void {
     const request = this.#request;
     const record = this.#record;
-    const { headers } = request;
-    record.method = request.method;
-    record.path = request.target;
-    record.protocol = request.protocol;
-    record.authority = request.authority ?? '';
-    record.userAgent = headers.get('user-agent') ?? '';
-    record.xForwardedFor = headers.get('x-forwarded-for') ?? '';
-    record.isGrpc = isGrpcContentType(headers.get('content-type'));
-    record.requestBytes = request.method.length + request.target.length + headerBytes(headers);
+    describeRequest(record, request);
     const refusal = refuseRequest(request);
     if (refusal !== undefined) {
-      record.requestId = headers.get('x-request-id') ?? '';
+      record.requestId = request.headers.get('x-request-id') ?? '';
       return this.#reply(refusal.status, refusal.text, refusal.flag, refusal.detail);
     }
     const path = normalizePath(request.target, this.#tunnel.pipeline.parts.settings().pathNormalization);
@@ -142,13 +128,13 @@ export class Exchange implements StreamHandler {
       port: destination.address.port,
       originalDestination: destination.address,
       host: hostWithoutPort(this.#request.authority),
-      tried: this.#tried,
+      tried: this.#attempts.tried,
     });
     switch (picked.kind) {
       case 'endpoint':
         return this.#send(picked.endpoint);
       case 'need':
-        if (++this.#needs > MAX_NEEDS) return this.#failed(new MeshError('DNS_FAILED', picked.detail));
+        if (!this.#attempts.wait()) return this.#failed(new MeshError('DNS_FAILED', picked.detail));
         // Never rejects, by contract.
         void picked.ready.then(() => this.#phase === 'waiting' && this.#attempt());
         return;
@@ -247,11 +233,11 @@ export class Exchange implements StreamHandler {
     this.#replay.drop();
     record.responseCode = head.status;
     record.detail = 'via_upstream';
-    if (this.#retries >= MAX_RETRIES) record.addFlag('URX');
+    if (this.#attempts.exhausted) record.addFlag('URX');
     record.grpcStatus = grpcStatus ?? '';
     const headers = this.#downstreamHeaders(head);
     this.#responder.head({ status: head.status, headers }, end, false);
-    if (end) this.#finish();
+    if (end) this.#answered();
   }
 
   #downstreamHeaders(head: ResponseHead): Headers {
@@ -283,7 +269,7 @@ export class Exchange implements StreamHandler {
     if (this.#phase !== 'responding') return;
     this.#responder.end(this.#responseTrailers);
     // Of an upgraded connection the other direction may go on.
-    if (!this.#upgraded || this.#requestEnded) this.#finish();
+    if (!this.#upgraded || this.#requestEnded) this.#answered();
   }
 
   onDrain(): void {
@@ -292,6 +278,7 @@ export class Exchange implements StreamHandler {
 
   onClose(error: Error | undefined): void {
     if (this.#phase === 'over') return;
+    this.#release();
     if (this.#givenUp) return this.#retry();
     if (this.#upgraded && error === undefined) return this.#finish();
     const failure = asMeshError(error ?? new MeshError('UPSTREAM_CLOSED', 'the response was not finished'));
@@ -316,31 +303,26 @@ export class Exchange implements StreamHandler {
 
   /** As Envoy: the status passes, headers and body do not. */
   #upgradeRefused(status: number): void {
-    this.#stream?.reset('CANCEL');
     this.#reply(status, '', '', 'websocket_handshake_unsuccessful');
   }
 
   // ── attempts and ends ──
 
   #canRetry(): boolean {
-    return this.#retries < MAX_RETRIES && this.#replay.complete;
+    return !this.#attempts.exhausted && this.#replay.complete;
   }
 
   #retry(): void {
-    if (this.#endpoint !== undefined) this.#tried.push(this.#endpoint);
-    const longest = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** this.#retries);
-    this.#retries++;
+    const delayMs = this.#attempts.retry(this.#endpoint, this.#tunnel.pipeline.parts.random());
     this.#phase = 'waiting';
     this.#givenUp = false;
-    this.#stream = undefined;
-    this.#retryTimer = setTimeout(() => this.#attempt(), Math.floor(this.#tunnel.pipeline.parts.random() * longest));
+    this.#retryTimer = setTimeout(() => this.#attempt(), delayMs);
   }
 
   #failed(error: MeshError): void {
-    const retried = this.#retries > 0;
-    const failure = failureBeforeResponse(error, retried);
+    const failure = failureBeforeResponse(error, this.#attempts.retried);
     const record = this.#record;
-    if (this.#retries >= MAX_RETRIES) record.addFlag('URX');
+    if (this.#attempts.exhausted) record.addFlag('URX');
     record.transportFailure = failure.transportFailure;
     this.#reply(failure.status, failure.text, failure.flag, failure.detail, failure.overloaded);
   }
@@ -383,16 +365,28 @@ export class Exchange implements StreamHandler {
     this.#finish();
   }
 
+  /** The backend has said all it had to say. What it did not wait to hear of the request is not sent. */
+  #answered(): void {
+    if (this.#requestEnded) this.#release();
+    this.#finish();
+  }
+
+  /** Lets go of a stream that ends by itself: its connection may serve another exchange already, and must not be reset. */
+  #release(): void {
+    const local = this.#stream?.local;
+    if (local !== undefined) this.#record.upstreamLocal = formatHostPort(local.ip, local.port);
+    this.#stream = undefined;
+  }
+
   #finish(): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     clearTimeout(this.#retryTimer);
     this.#replay.drop();
-    const record = this.#record;
     const stream = this.#stream;
-    if (stream?.local !== undefined) record.upstreamLocal = `${stream.local.ip}:${stream.local.port}`;
-    // Does nothing to a stream that has ended by itself.
+    this.#release();
     stream?.reset(this.#requestEnded ? 'CANCEL' : 'NO_ERROR');
+    const record = this.#record;
     record.requestBytes += record.bytesReceived;
     record.responseBytes += record.bytesSent;
     this.#tunnel.finishHttp(record, this.#endpoint ?? NO_ENDPOINT);
@@ -409,11 +403,3 @@ const NO_HEAD: RequestHead = {
   headers: new Headers(),
 };
 const NO_ENDPOINT: Pick<UpstreamEndpoint, 'workload' | 'identity'> = { workload: undefined, identity: undefined };
-
-/** Lower case, without port and without the brackets of an IPv6 address. */
-function hostWithoutPort(authority: string | undefined): string | undefined {
-  if (authority === undefined || authority === '') return undefined;
-  const end = authority.lastIndexOf(':');
-  const host = end > authority.lastIndexOf(']') ? authority.slice(0, end) : authority;
-  return host.startsWith('[') ? host.slice(1, -1) : host.toLowerCase();
-}

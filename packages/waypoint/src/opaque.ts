@@ -183,10 +183,15 @@ export class OpaqueConnection implements Live {
     record.bytesSent = this.#splice?.bytesBToA ?? 0;
     pipeline.remove(this);
     pipeline.write(record);
-    if (this.#counters !== undefined) series.endpoint(this.#endpoint ?? NO_ENDPOINT).tcp(record.flags).closed.inc();
+    if (this.#counters !== undefined)
+      series
+        .endpoint(this.#endpoint ?? NO_ENDPOINT)
+        .tcp(record.flags)
+        .closed.inc();
   }
 }
 
 const NO_ENDPOINT: Pick<UpstreamEndpoint, 'workload' | 'identity'> = { workload: undefined, identity: undefined };
 
-const transportFailureOf = (error: MeshError): string => (error.code === 'CONNECT_REFUSED' ? 'delayed_connect_error:_Connection_refused' : '');
+const transportFailureOf = (error: MeshError): string =>
+  error.code === 'CONNECT_REFUSED' ? 'delayed_connect_error:_Connection_refused' : '';

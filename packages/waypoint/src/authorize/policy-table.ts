@@ -24,6 +24,7 @@ export class PolicyTable {
   }
 }
 
-const applies = (policy: Policy, key: string): boolean => policy.listeners.length === 0 || policy.listeners.includes(key);
+const applies = (policy: Policy, key: string): boolean =>
+  policy.listeners.length === 0 || policy.listeners.includes(key);
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

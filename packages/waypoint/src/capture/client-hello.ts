@@ -33,7 +33,8 @@ function joinRecords(bytes: Uint8Array): Uint8Array | undefined {
   let at = 0;
   while (at + RECORD_HEADER <= bytes.length) {
     const length = uint(bytes, at + 3, 2);
-    if (bytes[at] !== HANDSHAKE_RECORD || length === 0 || length > MAX_RECORD) return at === 0 ? undefined : Buffer.concat(parts);
+    if (bytes[at] !== HANDSHAKE_RECORD || length === 0 || length > MAX_RECORD)
+      return at === 0 ? undefined : Buffer.concat(parts);
     parts.push(bytes.subarray(at + RECORD_HEADER, at + RECORD_HEADER + length));
     at += RECORD_HEADER + length;
   }
@@ -61,7 +62,9 @@ function serverName(extension: Uint8Array): ClientHello {
   if (extension.length < 5 || extension[2] !== HOST_NAME) return NO_NAME;
   const length = uint(extension, 3, 2);
   if (length === 0 || extension.length < 5 + length) return NO_NAME;
-  const name = Buffer.from(extension.subarray(5, 5 + length)).toString('latin1').toLowerCase();
+  const name = Buffer.from(extension.subarray(5, 5 + length))
+    .toString('latin1')
+    .toLowerCase();
   return /^[a-z0-9._-]{1,253}$/.test(name) ? { kind: 'hello', sni: name } : NO_NAME;
 }
 

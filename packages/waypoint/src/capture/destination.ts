@@ -32,16 +32,25 @@ export function findDestination(
   const parsed = parseAuthority(authority);
   if (parsed === undefined) return refused(400, undefined, `authority ${authority} is not ip:port`);
   if (parsed.ip === undefined) {
-    return refused(404, undefined, `authority ${authority} is a host name; a tunnel must name the address of a service`);
+    return refused(
+      404,
+      undefined,
+      `authority ${authority} is a host name; a tunnel must name the address of a service`,
+    );
   }
   const address: HostPort = { ip: parsed.ip, port: parsed.port };
   if (self.addresses.includes(address.ip)) return refused(404, address, `${authority} is this waypoint itself`);
   const listener = listeners.byAddress(self.network, address.ip);
   if (listener !== undefined) return servicePort(listener, address);
   const workload = mesh.workloadByAddress(self.network, address.ip);
-  if (workload === undefined) return refused(404, address, `${authority} is no address of a service bound to this waypoint`);
+  if (workload === undefined)
+    return refused(404, address, `${authority} is no address of a service bound to this waypoint`);
   if (!isBound(workload, self, mesh)) {
-    return refused(404, address, `workload ${workload.namespace}/${workload.name} at ${authority} is not bound to this waypoint`);
+    return refused(
+      404,
+      address,
+      `workload ${workload.namespace}/${workload.name} at ${authority} is not bound to this waypoint`,
+    );
   }
   return { kind: 'workload', address, listener: undefined, port: undefined, workload, status: 200, detail: '' };
 }

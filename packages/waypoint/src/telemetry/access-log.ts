@@ -77,4 +77,3 @@ function jsonLine(r: ExchangeRecord, time: string): string {
 }
 
 const orNull = (value: string): string | null => (value === '' ? null : value);
-

@@ -1,3 +1,6 @@
+import type { Headers } from '@ambit/http/headers';
+import { headerBytes } from './wire-size.ts';
+
 /**
  * What is known of one HTTP request, or of one opaque connection, when it is over: the one value that the access log line
  * and the metrics read. '' stands for what is absent; a field is written by the stage that learns it.
@@ -50,4 +53,33 @@ export class ExchangeRecord {
     if (flag === '' || flag === '-') return;
     this.flags = this.flags === '' ? flag : `${this.flags},${flag}`;
   }
+}
+
+/** What a request says of itself, whatever becomes of it. */
+export interface RequestSummary {
+  readonly protocol: 'HTTP/1.1' | 'HTTP/2';
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string | undefined;
+  readonly headers: Headers;
+}
+
+/** Fills in what is known when the head of a request has been read. */
+export function describeRequest(record: ExchangeRecord, request: RequestSummary): void {
+  const { headers } = request;
+  record.method = request.method;
+  record.path = request.target;
+  record.protocol = request.protocol;
+  record.authority = request.authority ?? '';
+  record.userAgent = headers.get('user-agent') ?? '';
+  record.xForwardedFor = headers.get('x-forwarded-for') ?? '';
+  record.isGrpc = isGrpcContentType(headers.get('content-type'));
+  record.requestBytes = request.method.length + request.target.length + headerBytes(headers);
+}
+
+/** True for `application/grpc` and `application/grpc+…`, not for grpc-web. */
+export function isGrpcContentType(contentType: string | undefined): boolean {
+  if (contentType === undefined || !contentType.startsWith('application/grpc')) return false;
+  const next = contentType.charCodeAt(16);
+  return Number.isNaN(next) || next === 0x2b || next === 0x3b;
 }

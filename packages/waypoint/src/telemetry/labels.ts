@@ -112,4 +112,5 @@ function serviceName(listener: Listener | undefined): string {
 }
 
 /** `mutual_tls` when both ends are known by certificate. */
-export const securityPolicy = (endpoint: EndpointFacts): string => (endpoint.identity === undefined ? 'none' : 'mutual_tls');
+export const securityPolicy = (endpoint: EndpointFacts): string =>
+  endpoint.identity === undefined ? 'none' : 'mutual_tls';

@@ -14,7 +14,13 @@ const BUCKETS: readonly number[] = [
   0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
   3_600_000,
 ];
-const HTTP_LABELS = [...COMMON_LABELS, 'response_code', 'grpc_response_status', 'response_flags', 'connection_security_policy'];
+const HTTP_LABELS = [
+  ...COMMON_LABELS,
+  'response_code',
+  'grpc_response_status',
+  'response_flags',
+  'connection_security_policy',
+];
 const TCP_LABELS = [...COMMON_LABELS, 'response_flags', 'connection_security_policy'];
 /** Endpoints whose series one pair remembers; beyond it they are looked up anew. */
 const MAX_ENDPOINTS = 256;
@@ -31,7 +37,8 @@ export class WaypointMetrics {
   readonly #received: Family;
 
   constructor(registry: Registry, tag: string) {
-    const histogram = (name: string, help: string): Family => registry.histogram(name, help, HTTP_LABELS, { buckets: BUCKETS });
+    const histogram = (name: string, help: string): Family =>
+      registry.histogram(name, help, HTTP_LABELS, { buckets: BUCKETS });
     this.#requests = registry.counter('istio_requests_total', 'Requests handled', HTTP_LABELS);
     this.#duration = histogram('istio_request_duration_milliseconds', 'Duration of requests');
     this.#requestBytes = histogram('istio_request_bytes', 'Size of requests with headers');
@@ -45,7 +52,9 @@ export class WaypointMetrics {
 
   /** The series between one source and one service; kept by the connection, so that no label is built per request. */
   between(source: SourceFacts, service: ServiceFacts): PairSeries {
-    return new PairSeries((endpoint) => new EndpointSeries(this, commonValues(source, service, endpoint), securityPolicy(endpoint)));
+    return new PairSeries(
+      (endpoint) => new EndpointSeries(this, commonValues(source, service, endpoint), securityPolicy(endpoint)),
+    );
   }
 
   /** The HTTP series with these label values. */

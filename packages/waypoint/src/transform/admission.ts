@@ -28,3 +28,11 @@ export function upstreamProtocol(port: ListenerProtocol, request: DownstreamRequ
   if (port === 'HTTP') return 'HTTP1';
   return request.protocol === 'HTTP/2' ? 'HTTP2' : 'HTTP1';
 }
+
+/** Lower case, without port and without the brackets of an IPv6 address. */
+export function hostWithoutPort(authority: string | undefined): string | undefined {
+  if (authority === undefined || authority === '') return undefined;
+  const end = authority.lastIndexOf(':');
+  const host = end > authority.lastIndexOf(']') ? authority.slice(0, end) : authority;
+  return host.startsWith('[') ? host.slice(1, -1) : host.toLowerCase();
+}

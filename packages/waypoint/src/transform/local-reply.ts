@@ -63,10 +63,3 @@ const percentEncode = (text: string): string =>
   text.replace(/[^ -~]|%/gu, (char) =>
     [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
   );
-
-/** True for `application/grpc` and `application/grpc+…`, not for grpc-web. */
-export function isGrpcContentType(contentType: string | undefined): boolean {
-  if (contentType === undefined || !contentType.startsWith('application/grpc')) return false;
-  const next = contentType.charCodeAt(16);
-  return Number.isNaN(next) || next === 0x2b || next === 0x3b;
-}

@@ -4,7 +4,12 @@ import { normalizePath, withoutQuery } from './path.ts';
 
 const SAME = '=';
 /** What Envoy 1.39 makes of each path; `=` repeats the column before, undefined is a refusal. */
-const TABLE: readonly (readonly [input: string, base: string | undefined, merge: string | undefined, decode: string | undefined])[] = [
+const TABLE: readonly (readonly [
+  input: string,
+  base: string | undefined,
+  merge: string | undefined,
+  decode: string | undefined,
+])[] = [
   ['/a/../b', '/b', SAME, SAME],
   ['/a/%2e%2e/b', '/b', SAME, SAME],
   ['/a/%2E./b', '/b', SAME, SAME],
