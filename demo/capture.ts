@@ -1,5 +1,5 @@
 /**
- * Watches an interface for some seconds and counts, for each TCP port that was called, the packets and those that contain all of the given texts' first.
+ * Watches an interface for some seconds and counts, for each TCP port that was called, its packets and those that contain one of the texts.
  * `node capture.ts INTERFACE SECONDS TEXT…`; runs in the namespace whose interface it is.
  */
 import { packetSocket } from '@ambit/common/linux/packet';
