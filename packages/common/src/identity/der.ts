@@ -20,7 +20,8 @@ export const boolean = (value: boolean): Der => primitive(Type.BOOLEAN, value ? 
 export const utf8 = (text: string): Der => primitive(Type.UTF8, util.encodeUtf8(text));
 export const nothing = (): Der => primitive(Type.NULL, '');
 export const octets = (bytes: Uint8Array): Der => primitive(Type.OCTETSTRING, binary(bytes));
-export const bits = (bytes: Uint8Array): Der => primitive(Type.BITSTRING, `\0${binary(bytes)}`);
+export const bits = (bytes: Uint8Array, unused = 0): Der =>
+  primitive(Type.BITSTRING, String.fromCharCode(unused) + binary(bytes));
 /** Big-endian bytes of a number that is not negative. */
 export const integer = (bytes: Uint8Array): Der =>
   primitive(Type.INTEGER, ((bytes[0] ?? 0) & 0x80 ? '\0' : '') + binary(bytes));
@@ -77,6 +78,9 @@ export const extension = (id: string, critical: boolean, value: Der): Der =>
 
 export const SUBJECT_ALT_NAME = '2.5.29.17';
 
+/** Bytes under a context tag of their own. */
+export const taggedOctets = (tag: Tag, bytes: Uint8Array): Der => implicit(tag, binary(bytes));
+
 /** `subjectAltName`: URIs, then DNS names and IP addresses as they come. */
 export function subjectAltNames(critical: boolean, uris: readonly string[], hosts: readonly string[] = []): Der {
   const uriNames = uris.map((uri) => implicit(6, uri));
@@ -88,8 +92,10 @@ export function subjectAltNames(critical: boolean, uris: readonly string[], host
 }
 
 /** `SubjectPublicKeyInfo` of a key, private or public. */
-export const publicKeyInfo = (key: KeyObject): Der =>
-  parseDer(createPublicKey(key).export({ type: 'spki', format: 'der' }));
+export function publicKeyInfo(key: KeyObject): Der {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return parseDer(publicKey.export({ type: 'spki', format: 'der' }));
+}
 
 /** `AlgorithmIdentifier` of SHA-256 signatures made with this key: ECDSA or RSA. */
 export function signatureAlgorithm(key: KeyObject): Der {
