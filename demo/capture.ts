@@ -8,7 +8,7 @@ const [name = 'ambit0', seconds = '5', ...texts] = process.argv.slice(2);
 const needles = texts.map((text) => Buffer.from(text));
 const ports = new Map<number, { packets: number; readable: number }>();
 
-const socket = packetSocket(name);
+const socket = packetSocket(name, (frame) => count(Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)));
 setTimeout(
   () => {
     socket.close();
@@ -16,7 +16,6 @@ setTimeout(
   },
   Number(seconds) * 1000,
 );
-socket.onFrame((frame) => count(frame));
 
 /** Ethernet II with IPv4 or IPv6 and TCP; the lower port is the one that was called. */
 function count(frame: Buffer): void {
