@@ -216,6 +216,8 @@ export class Http1Connection implements Carrier, ByteSink {
 
   #onComplete(trailers: Headers | undefined): void {
     this.#responseDone = true;
+    // What follows is nobody's response: it must not be parsed as part of this one.
+    this.#parser.pause();
     if (trailers !== undefined) this.#exchange?.onTrailers(trailers);
     this.#exchange?.onEnd();
   }
@@ -251,7 +253,9 @@ export class Http1Connection implements Carrier, ByteSink {
     const reusable = this.#keepAlive && this.#requestDone && !this.#parser.midMessage && !this.#ended;
     if (!reusable) return this.#lose(undefined);
     this.#exchange = undefined;
-    if (this.#paused) this.resume();
+    this.#parser.resume();
+    if (this.#paused) this.#stream.resume();
+    this.#paused = false;
     this.#owner.onIdle(this);
     exchange.onClose(undefined);
   }
