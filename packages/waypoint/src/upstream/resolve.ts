@@ -136,7 +136,7 @@ const known = (entry: Entry): Resolution => ({ addresses: entry.addresses, ready
 async function withDeadline(lookup: Promise<DnsAnswer>, host: string): Promise<DnsAnswer> {
   const { promise, reject } = Promise.withResolvers<never>();
   const late = (): void => reject(new Error(`no DNS answer for ${host} within ${LOOKUP_DEADLINE_MS / 1000} s`));
-  const timer = setTimeout(late, LOOKUP_DEADLINE_MS);
+  const timer = setTimeout(late, LOOKUP_DEADLINE_MS).unref();
   try {
     return await Promise.race([lookup, promise]);
   } finally {

@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { parseIp } from '@ambit/common/address/ip';
+import { uriNames } from '@ambit/common/identity/certificate';
 
 /** A certificate that names none of these is not the destination's. */
 export interface ExpectedNames {
@@ -11,7 +12,7 @@ export interface ExpectedNames {
 
 /** Does a subject alternative name of the certificate fit one of the names? The common name does not count (RFC 9525 §2). */
 export function presentsName(certificate: X509Certificate, names: readonly string[]): boolean {
-  const uris = presentedNames(certificate).filter((name) => name.includes('://'));
+  const uris = uriNames(certificate);
   return names.some((name) => {
     if (name.includes('://')) return uris.includes(name);
     if (parseIp(name) !== undefined) return certificate.checkIP(name) !== undefined;
@@ -19,16 +20,12 @@ export function presentsName(certificate: X509Certificate, names: readonly strin
   });
 }
 
-/** Subject alternative names without their types. Node quotes, as JSON, every one that could be read as two. */
-export function presentedNames(certificate: X509Certificate): string[] {
-  const names: string[] = [];
-  const pattern = /(?:^|, )[A-Za-z0-9 ]+:("(?:[^"\\]|\\.)*"|[^,"]*)/gy;
-  for (const [, text = ''] of (certificate.subjectAltName ?? '').matchAll(pattern)) names.push(unquoted(text));
-  return names;
+/** Subject alternative names as OpenSSL writes them, for messages. */
+export function presentedNames(certificate: X509Certificate): string {
+  const names = (certificate.subjectAltName ?? '').replaceAll(/\b(?:DNS|URI|IP Address):/g, '');
+  if (names === '') return 'no subject alternative name';
+  return names.length > MAX_NAMES ? `${names.slice(0, MAX_NAMES)}…` : names;
 }
 
-function unquoted(text: string): string {
-  if (!text.startsWith('"')) return text;
-  const parsed: unknown = JSON.parse(text);
-  return typeof parsed === 'string' ? parsed : text;
-}
+/** A certificate may name hundreds. */
+const MAX_NAMES = 500;

@@ -87,10 +87,9 @@ function checkNames(peer: PeerCertificate, request: TlsRequest): Error | undefin
   if (names.length === 0) return undefined;
   const certificate = new X509Certificate(peer.raw);
   if (presentsName(certificate, names)) return undefined;
-  const presented = presentedNames(certificate).slice(0, 20).join(', ') || 'no subject alternative name';
   return new MeshError(
     'TLS_NAME_MISMATCH',
-    `${request.destination} presented a certificate for ${presented}; expected ${names.join(' or ')} (from ${origin})`,
+    `${request.destination} presented a certificate for ${presentedNames(certificate)}; expected ${names.join(' or ')} (from ${origin})`,
   );
 }
 
