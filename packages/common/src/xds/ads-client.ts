@@ -48,7 +48,9 @@ class DeltaClient implements AdsClient {
   readonly #subscriptions: ReadonlyMap<string, Subscription>;
   readonly #policy = new ReconnectPolicy();
   readonly #openGate: () => void;
+  /** Writes wait in it until it is connected. */
   #stream: Stream | undefined;
+  #connected = false;
   #lastError: string | undefined;
 
   constructor(options: AdsOptions) {
@@ -60,7 +62,7 @@ class DeltaClient implements AdsClient {
   }
 
   get connected(): boolean {
-    return this.#stream !== undefined;
+    return this.#connected;
   }
 
   get lastError(): string | undefined {
@@ -110,6 +112,7 @@ class DeltaClient implements AdsClient {
     } finally {
       this.#options.signal.removeEventListener('abort', abort);
       this.#stream = undefined;
+      this.#connected = false;
       client.close();
     }
   }
@@ -120,7 +123,7 @@ class DeltaClient implements AdsClient {
       let opened = false;
       stream.on('metadata', () => {
         opened = true;
-        this.#stream = stream;
+        this.#connected = true;
         this.#lastError = undefined;
         log.info('stream to the control plane established');
       });
@@ -132,6 +135,7 @@ class DeltaClient implements AdsClient {
       for (const subscription of this.#subscriptions.values()) {
         stream.write({ ...subscription.firstRequest(), node: wireNode });
       }
+      this.#stream = stream;
     });
   }
 
