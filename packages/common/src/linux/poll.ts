@@ -27,7 +27,8 @@ export class DescriptorPoll {
       clearTimeout(timer);
       resolve(result);
     };
-    const onReady = (): void => this.#settle('ready');
+    // koffi calls back outside of Node's callback scope, where promises would not go on before something else happens.
+    const onReady = (): void => void setImmediate(() => this.#settle('ready'));
     if (this.#handle === undefined) this.#handle = libc().pollReadable(this.#fd, onReady);
     else this.#handle.start({ readable: true }, onReady);
     return promise;
@@ -36,12 +37,13 @@ export class DescriptorPoll {
   /** Must come before the descriptor itself is closed. */
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
     this.#settle('closed');
+    this.#closed = true;
     this.#handle?.close();
   }
 
   #settle(result: WaitResult): void {
+    if (this.#closed) return;
     this.#handle?.stop();
     const waiter = this.#waiter;
     this.#waiter = undefined;
