@@ -74,6 +74,8 @@ export interface ServerOptions {
   readonly frameSize: number;
   readonly pingIntervalMs: number;
   readonly pingTimeoutMs: number;
+  /** Answer to requests that are no plain CONNECT: 400 (ztunnel) when absent; Istio's waypoint says 404. */
+  readonly otherMethodStatus?: number;
   onTunnel(request: TunnelRequest): void;
 }
 
@@ -91,6 +93,7 @@ export interface HboneConnection {
 
 export { acceptHbone } from './server.ts';
 export { HbonePool } from './pool.ts';
+export { connectHeaders, type ConnectContext } from './connect.ts';
 export { formatBaggage, parseBaggage, type Baggage } from './baggage.ts';
 export { formatForwarded, parseForwardedHost } from './forwarded.ts';
 export { newTraceparent, parseTraceId } from './traceparent.ts';

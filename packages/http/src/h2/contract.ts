@@ -62,6 +62,8 @@ export interface Http2Stream extends ByteStream {
   readonly id: number;
   /** Receives everything of this stream from now on; events that came before are delivered first (never inside the call). */
   attach(handler: StreamHandler): void;
+  /** Lets the receiver go: everything from now on waits for the next attach(). */
+  detach(): void;
   /** Server only: interim (1xx) or final response head. */
   respond(head: ResponseHead, end: boolean): void;
   /** Ends the sending side with trailers. */

@@ -81,6 +81,10 @@ export class Stream implements Http2Stream {
     if (first || this.#pending.bytes > 0) this.#schedule();
   }
 
+  detach(): void {
+    this.#handler = undefined;
+  }
+
   /** For the session: the handler a request starts with, which nothing can have preceded. */
   begin(handler: StreamHandler): void {
     this.#handler = handler;
