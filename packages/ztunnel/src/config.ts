@@ -13,6 +13,7 @@ import {
   text,
 } from '@ambit/common/config/env';
 import { MeshError } from '@ambit/common/errors';
+import type { Json, JsonObject } from '@ambit/common/proto/struct';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -94,7 +95,7 @@ export interface Config {
   /** ISTIO_META_*, prefix stripped. */
   readonly metadata: Readonly<Record<string, string>>;
   /** ISTIO_METAJSON_*, prefix stripped, parsed. */
-  readonly jsonMetadata: Readonly<Record<string, unknown>>;
+  readonly jsonMetadata: JsonObject;
   /** ISTIO_METAJSON_* whose value is no JSON. */
   readonly badJsonMetadata: readonly string[];
   readonly dnsEnabled: boolean;
@@ -285,12 +286,13 @@ function headers(env: Environment, prefix: string): Record<string, string> {
   return found;
 }
 
-function jsonEntries(entries: Readonly<Record<string, string>>): { parsed: Record<string, unknown>; bad: string[] } {
-  const parsed: Record<string, unknown> = {};
+function jsonEntries(entries: Readonly<Record<string, string>>): { parsed: JsonObject; bad: string[] } {
+  const parsed: Record<string, Json> = {};
   const bad: string[] = [];
   for (const [name, value] of Object.entries(entries)) {
     try {
-      parsed[name] = JSON.parse(value);
+      const read: Json = JSON.parse(value);
+      parsed[name] = read;
     } catch {
       // SyntaxError: said once in the log, as Istio does, instead of ending the program.
       bad.push(name);

@@ -102,3 +102,12 @@ class LivePermit {
     this.#onRevoke = undefined;
   }
 }
+
+/** Istio's words for a denial. */
+export function describeDenial({ decidedBy, reason }: Verdict): string {
+  const why =
+    reason === 'deny-matched' && decidedBy !== undefined
+      ? `explicitly denied by: ${decidedBy.policy}`
+      : 'allow policies exist, but none allowed';
+  return `connection closed due to policy rejection: ${why}`;
+}

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { HostPort } from '@ambit/common/address/host-port';
 import { type IpAddress, isV6 } from '@ambit/common/address/ip';
@@ -90,7 +91,13 @@ export class PodSockets {
   dns(address: HostPort): { udp: number; tcp: number } {
     const { netns, mark, reusePort } = this.#options;
     const shared = { host: address.ip, port: address.port, reusePort, ...(mark === undefined ? {} : { mark }) };
-    return { udp: udpIn(netns, shared), tcp: listenIn(netns, { ...shared, backlog: BACKLOG }) };
+    const udp = udpIn(netns, shared);
+    try {
+      return { udp, tcp: listenIn(netns, { ...shared, backlog: BACKLOG }) };
+    } catch (error) {
+      closeSync(udp);
+      throw error;
+    }
   }
 
   /** True when deliveries can carry the client's address. */

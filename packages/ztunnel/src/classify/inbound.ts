@@ -34,7 +34,7 @@ export function classifyInbound(context: InboundContext, authority: Authority): 
   return deliver(context, {
     port: authority.port,
     proxied: { ip: asked, port: authority.port },
-    services: servicesOf(context),
+    services: localServices(context.view, context.local),
   });
 }
 
@@ -78,7 +78,8 @@ function deliver(context: InboundContext, { port, proxied, services }: Target): 
   });
 }
 
-function servicesOf({ view, local }: InboundContext): Service[] {
+/** The services that a workload belongs to, as far as the mesh knows them. */
+export function localServices(view: MeshView, local: Workload): Service[] {
   const services: Service[] = [];
   for (const key of local.services.keys()) {
     const slash = key.indexOf('/');

@@ -1,0 +1,153 @@
+import type { Socket } from 'node:net';
+import { formatHostPort, type HostPort } from '@ambit/common/address/host-port';
+import { isLoopback } from '@ambit/common/address/ip';
+import { asMeshError, MeshError } from '@ambit/common/errors';
+import type { Workload } from '@ambit/common/model/workload';
+import type { ByteStream } from '@ambit/common/net/byte-stream';
+import { socketStream } from '@ambit/common/net/socket-stream';
+import { splice } from '@ambit/common/net/splice';
+import { capturedDestination, peerOf } from './capture/original-dst.ts';
+import { classifyOutbound } from './classify/outbound.ts';
+import { workloadIdentity } from './classify/next-hop.ts';
+import { PORTS } from './config.ts';
+import { type Fetched, NOTHING_FETCHED, type OutboundDecision, type OutboundRoute } from './decision.ts';
+import { failedOutcome, spliceOutcome } from './outcome.ts';
+import type { PodContext } from './pod-context.ts';
+import type { ConnectionFacts } from './telemetry/connection-record.ts';
+import { UNKNOWN_PARTY, workloadParty } from './telemetry/traffic-labels.ts';
+import { openInnerTunnel } from './inner-tunnel.ts';
+import { requestHeaders } from './tunnel-head.ts';
+
+/** A connection may need an address and then a host name; more rounds would be a loop. */
+const MAX_ROUNDS = 4;
+
+/** A captured connection of an application, before it is known where it goes. */
+interface Captured {
+  readonly client: ByteStream;
+  readonly source: HostPort;
+  readonly destination: HostPort;
+}
+
+/** Carries one connection that an application of the pod has opened: capture → classify → tunnel → deliver → record. */
+export function acceptOutbound(context: PodContext, socket: Socket): void {
+  const source = peerOf(socket);
+  const destination = capturedDestination(socket);
+  const client = socketStream(socket);
+  if (source === undefined || destination === undefined) return client.destroy();
+  const closed = context.telemetry.socketOpened('source');
+  const release = context.drain.hold();
+  socket.once('close', () => {
+    closed();
+    release();
+  });
+  void carryOutbound(context, { client, source, destination });
+}
+
+/** The same for a connection whose destination is known otherwise (SOCKS5). Never rejects. */
+export async function carryOutbound(context: PodContext, captured: Captured): Promise<void> {
+  const { client, source, destination } = captured;
+  try {
+    refuseOwnPorts(context, destination);
+    const workload = await context.local.get();
+    const route = await decide(context, workload, destination);
+    await deliver(context, captured, workload, route);
+  } catch (error) {
+    context.telemetry.failed('outbound', source, destination, asMeshError(error).message);
+    client.destroy();
+  }
+}
+
+function refuseOwnPorts({ ownPorts }: PodContext, destination: HostPort): void {
+  if (isLoopback(destination.ip) && ownPorts.has(destination.port))
+    throw new MeshError('LIMIT', 'attempted recursive call to ourselves');
+}
+
+/** Asks the pure decision again until it lacks nothing. */
+async function decide(context: PodContext, source: Workload, destination: HostPort): Promise<OutboundRoute> {
+  const { view, config } = context;
+  let fetched: Fetched = config.onDemand ? { ...NOTHING_FETCHED, asked: new Set() } : NOTHING_FETCHED;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const decision: OutboundDecision = classifyOutbound(
+      { view, source, fetched, random: Math.random, network: config.network, hbonePort: PORTS.hbone },
+      destination,
+    );
+    if (decision.kind === 'reject') throw new MeshError(decision.code, decision.reason);
+    if (decision.kind !== 'need') return decision;
+    fetched = await context.fetch(decision.need, fetched);
+  }
+  throw new MeshError('INTERNAL', `no decision after ${MAX_ROUNDS} rounds of fetching`);
+}
+
+/** Opens the next hop and copies; from here on the connection has a full record. */
+async function deliver(
+  context: PodContext,
+  { client, source, destination }: Captured,
+  workload: Workload,
+  route: OutboundRoute,
+): Promise<void> {
+  const record = context.telemetry.open(factsOf(workload, source, route));
+  const gone = context.connections.add('outbound', live(source, destination, route), (error) => client.destroy(error));
+  try {
+    const upstream = await openUpstream(context, { source, destination }, workload, route);
+    record.measure(
+      splice(client, upstream, (result) => {
+        gone();
+        record.complete(spliceOutcome(result));
+      }),
+    );
+  } catch (error) {
+    gone();
+    record.complete(failedOutcome(error));
+    client.destroy();
+  }
+}
+
+async function openUpstream(
+  context: PodContext,
+  { source }: Pick<Captured, 'source' | 'destination'>,
+  workload: Workload,
+  route: OutboundRoute,
+): Promise<ByteStream> {
+  const signal = context.drain.aborted;
+  if (route.kind === 'tcp') return socketStream(await context.sockets.dial(route.hop, { signal }));
+  const identity = workloadIdentity(workload);
+  const credentials = await context.credentials.credentials(identity);
+  const head = {
+    authority: route.authority,
+    headers: requestHeaders({ workload, client: source, host: route.service?.hostname }),
+  };
+  const target = { address: route.hop, accept: route.accept, source: source.ip };
+  const tunnel = await context.pool.open(credentials, target, head, signal);
+  if (route.kind === 'hbone') return tunnel;
+  return openInnerTunnel(tunnel, { credentials, accept: route.innerAccept, head, network: context.config.network });
+}
+
+function factsOf(workload: Workload, source: HostPort, route: OutboundRoute): ConnectionFacts {
+  const tunnelled = route.kind !== 'tcp';
+  return {
+    direction: 'outbound',
+    reporter: 'source',
+    sourceAddress: source,
+    destinationAddress: route.hop,
+    hboneAddress: tunnelled ? route.authority : undefined,
+    source: workloadParty(workload),
+    sourcePrincipal: tunnelled ? workloadIdentity(workload) : undefined,
+    destination: route.workload === undefined ? UNKNOWN_PARTY : workloadParty(route.workload),
+    destinationPrincipal: route.workload === undefined ? undefined : workloadIdentity(route.workload),
+    service: route.service,
+    mutualTls: tunnelled,
+  };
+}
+
+const PROTOCOL = { tcp: 'TCP', hbone: 'HBONE', 'double-hbone': 'DOUBLEHBONE' } as const;
+
+const live = (
+  src: HostPort,
+  destination: HostPort,
+  route: OutboundRoute,
+): Parameters<PodContext['connections']['add']>[1] => ({
+  src,
+  originalDst: formatHostPort(destination.ip, destination.port),
+  actualDst: route.hop,
+  protocol: PROTOCOL[route.kind],
+});
