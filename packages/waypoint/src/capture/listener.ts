@@ -13,6 +13,7 @@ const HBONE_OPTIONS = {
   frameSize: 1 << 20,
   pingIntervalMs: 10_000,
   pingTimeoutMs: 20_000,
+  otherMethodStatus: 404,
 };
 
 export interface CaptureOptions {
