@@ -55,6 +55,7 @@ export interface DestinationRuleSpec {
   readonly trafficPolicy?: TrafficPolicy;
   readonly subsets?: readonly { readonly name: string }[];
   readonly workloadSelector?: { readonly matchLabels?: Readonly<Record<string, string>> };
+  readonly exportTo?: readonly string[];
 }
 
 const tls: Schema<ClientTlsSettings> = object<ClientTlsSettings>(
@@ -219,9 +220,7 @@ const trafficPolicy: Schema<TrafficPolicy> = object<
   },
 );
 
-export const destinationRuleSpec: Schema<DestinationRuleSpec> = object<
-  DestinationRuleSpec & { readonly exportTo?: readonly string[] }
->(
+export const destinationRuleSpec: Schema<DestinationRuleSpec> = object<DestinationRuleSpec>(
   {
     host: text,
     trafficPolicy,
@@ -237,11 +236,7 @@ export const destinationRuleSpec: Schema<DestinationRuleSpec> = object<
   { required: ['host'], rules: checkDestinationRule },
 );
 
-function checkDestinationRule(
-  spec: DestinationRuleSpec & { readonly exportTo?: readonly string[] },
-  path: Path,
-  report: Report,
-): void {
+function checkDestinationRule(spec: DestinationRuleSpec, path: Path, report: Report): void {
   if (!isDnsName(spec.host, true) && spec.host !== '*')
     refuse(report, [...path, 'host'], `expected a host name, found ${JSON.stringify(spec.host)}`);
   const names = new Set<string>();

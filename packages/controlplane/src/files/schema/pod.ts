@@ -177,8 +177,8 @@ const container: Schema<Container> = object<Container>(
         { name: text, mountPath: text },
         {
           required: ['name', 'mountPath'],
-          accepted: ['readOnly'],
-          notRun: ['subPath', 'subPathExpr', 'mountPropagation', 'recursiveReadOnly'],
+          accepted: ['readOnly', 'subPath'],
+          notRun: ['subPathExpr', 'mountPropagation', 'recursiveReadOnly'],
         },
       ),
     ),
@@ -224,11 +224,9 @@ const POD_FIELDS_NOT_RUN = [
   'dnsPolicy',
   'enableServiceLinks',
   'ephemeralContainers',
-  'hostAliases',
   'hostIPC',
   'hostPID',
   'hostUsers',
-  'hostname',
   'imagePullSecrets',
   'nodeSelector',
   'os',
@@ -262,7 +260,7 @@ export const podSpec: Schema<PodSpec> = object<PodSpec>(
     terminationGracePeriodSeconds: seconds,
     volumes: list(volume),
   },
-  { required: ['containers'], notRun: POD_FIELDS_NOT_RUN },
+  { required: ['containers'], accepted: ['hostname', 'hostAliases'], notRun: POD_FIELDS_NOT_RUN },
 );
 
 const templateMetadata = object<NonNullable<PodTemplate['metadata']>>(
