@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { MeshError } from '../errors.ts';
-import { libc, must } from './libc.ts';
+import { int32, libc, must } from './libc.ts';
 import { type Netns, inNetns } from './netns.ts';
 import { DescriptorPoll } from './poll.ts';
 import { AF_PACKET, packetAddress } from './socket-address.ts';
@@ -10,6 +10,9 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const ETH_P_ALL = 0x0003;
 const MSG_TRUNC = 0x20;
+const SOL_PACKET = 263;
+const PACKET_ADD_MEMBERSHIP = 1;
+const PACKET_MR_PROMISC = 1;
 /** Larger than any frame with segmentation offload. */
 const MAX_FRAME_BYTES = 65_600;
 /** Frames read before the event loop gets a turn. */
@@ -58,9 +61,20 @@ function openPacketSocket(interfaceName: string): number {
   const fd = must('open a packet socket', libc().socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   try {
     must(`capture on ${interfaceName}`, libc().bind(fd, packetAddress(index, ETH_P_ALL)));
+    // Without it a bridge shows only what is meant for the machine itself, not what passes between its ports.
+    const joined = libc().setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous(index));
+    must(`see all traffic of ${interfaceName}`, joined);
   } catch (error) {
     closeSync(fd);
     throw error;
   }
   return fd;
+}
+
+/** struct packet_mreq: interface, type, and an address that this type has no use for. */
+function promiscuous(interfaceIndex: number): Uint8Array {
+  const request = new Uint8Array(16);
+  request.set(int32(interfaceIndex), 0);
+  request.set(new Uint8Array(Uint16Array.of(PACKET_MR_PROMISC).buffer), 4);
+  return request;
 }

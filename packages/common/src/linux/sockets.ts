@@ -107,7 +107,7 @@ export function fdOf(socket: Socket): number {
   return handle?.fd ?? -1;
 }
 
-/** Where a redirected connection wanted to go; undefined when it was not redirected. */
+/** Where a connection wanted to go before it was redirected: its own local address if it was not, undefined where nothing tracks connections. */
 export function originalDestination(fd: number): HostPort | undefined {
   for (const level of [SOL_IP, SOL_IPV6]) {
     const address = new Uint8Array(28);

@@ -1,0 +1,8 @@
+import { test } from 'uvu';
+import { enterNamespaces } from '../harness/netns.ts';
+
+if (enterNamespaces(import.meta.url, 'root')) {
+  const { redirectCases } = await import('./redirect.cases.ts');
+  redirectCases();
+}
+test.run();
