@@ -1,5 +1,5 @@
 import type { HostPort } from '@ambit/common/address/host-port';
-import { asMeshError, type ErrorCode, MeshError } from '@ambit/common/errors';
+import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { ByteSink } from '@ambit/common/net/byte-stream';
 import type { Http1Fault, Http1ResponseHead } from '@ambit/http/h1/contract';
 import { Http1Parser } from '@ambit/http/h1/parser';
@@ -14,6 +14,8 @@ import { explainTlsFailure } from './tls-origination.ts';
 export interface Http1Owner {
   /** `host (ip:port)`, for messages. */
   readonly destination: string;
+  /** What a fresh connection that closes unanswered may mean; '' = nothing in particular. */
+  readonly closedHint: string;
   /** The exchange is over and another may follow. */
   onIdle(connection: Http1Connection): void;
   /** Exactly once. */
@@ -275,11 +277,18 @@ export class Http1Connection implements Carrier, ByteSink {
         options,
       );
     }
-    const method = this.#exchange?.head.method ?? '';
-    const stale = this.served > 1 && IDEMPOTENT.has(method);
-    const code: ErrorCode = stale ? 'STALE_CONNECTION' : 'UPSTREAM_CLOSED';
-    const reused = this.served > 1 ? 'a reused connection' : 'the connection';
-    return new MeshError(code, `${destination} closed ${reused} before it answered`, options);
+    return this.#unanswered(options);
+  }
+
+  #unanswered(options: { cause?: Error }): MeshError {
+    const { destination, closedHint } = this.#owner;
+    if (this.served === 1) {
+      const message = `${destination} closed the connection before it answered${closedHint}`;
+      return new MeshError('UPSTREAM_CLOSED', message, options);
+    }
+    const repeatable = IDEMPOTENT.has(this.#exchange?.head.method ?? '');
+    const message = `${destination} closed a reused connection before it answered`;
+    return new MeshError(repeatable ? 'STALE_CONNECTION' : 'UPSTREAM_CLOSED', message, options);
   }
 
   /** Ends the connection and the exchange on it. */

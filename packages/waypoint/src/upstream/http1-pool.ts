@@ -34,6 +34,7 @@ export const IDLE_TIMEOUT_MS = 3_600_000;
 /** HTTP/1.1: one connection per request under way; idle ones are used again, the latest first, as it is the least likely to be stale. */
 export class Http1Pool implements RequestPool, Http1Owner {
   readonly destination: string;
+  readonly closedHint: string;
   readonly #context: PoolContext;
   readonly #idle: Http1Connection[] = [];
   readonly #waiting: Outgoing[] = [];
@@ -44,6 +45,9 @@ export class Http1Pool implements RequestPool, Http1Owner {
   constructor(context: PoolContext) {
     this.#context = context;
     this.destination = context.destination;
+    const { tls } = context.endpoint;
+    this.closedHint =
+      tls?.mode === 'SIMPLE' ? '; if it asks for a client certificate, tls mode MUTUAL presents one' : '';
   }
 
   get busy(): boolean {

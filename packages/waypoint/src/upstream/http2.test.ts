@@ -46,7 +46,7 @@ function h2(
 ): Http2Server {
   const server = createServer(streams === undefined ? {} : { settings: { maxConcurrentStreams: streams } });
   server.on('session', (session) => sessions.push(session.on('error', () => undefined)));
-  server.on('stream', (stream, headers) => {
+  server.on('stream', (stream: ServerHttp2Stream, headers: Record<string, unknown>) => {
     stream.on('error', () => undefined);
     onStream(stream, headers);
   });
