@@ -52,7 +52,7 @@ class Authority {
       { ...content, authority: false, uris, hosts },
       { name: this.#name, key: this.#keys.privateKey },
     );
-    return { cert, key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+    return { cert, key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) };
   }
 }
 
