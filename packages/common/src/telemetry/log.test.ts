@@ -1,3 +1,5 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createLogger, type Logger } from './log.ts';
@@ -89,6 +91,40 @@ test('raw lines pass as they are', () => {
   const { log, lines } = capture('off', 'json');
   log.raw('[2026] "GET / HTTP/1.1"');
   assert.equal(lines, ['[2026] "GET / HTTP/1.1"']);
+});
+
+const LOG = JSON.stringify(new URL('log.ts', import.meta.url));
+const program = (body: string): string[] => [
+  '--input-type=module',
+  '-e',
+  `import { createLogger } from ${LOG}; const log = createLogger({ level: 'info', format: 'plain' }); ${body}`,
+];
+
+test('lines reach standard output, also those written just before the process ends', () => {
+  const { stdout } = spawnSync(
+    process.execPath,
+    program("log.raw('1'); setImmediate(() => { log.raw('2'); process.exit(); })"),
+  );
+  assert.is(stdout.toString(), '1\n2\n');
+});
+
+test('a reader that stalls holds up nothing, and what was dropped is told', async () => {
+  const child = spawn(
+    process.execPath,
+    program(`
+      for (let i = 0; i < 50; i += 1) { log.raw('x'.repeat(200_000)); await new Promise(setImmediate); }
+      process.stderr.write('alive');
+      process.stdin.once('data', async () => {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        log.raw('last');
+        process.stdin.destroy();
+      });`),
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
+  await once(child.stderr, 'data', { signal: AbortSignal.timeout(10_000) });
+  child.stdin.end('go');
+  const output = Buffer.concat(await child.stdout.toArray()).toString();
+  assert.match(output, /\n\d+ log lines were dropped: nobody read them\nlast\n$/);
 });
 
 test.run();

@@ -1,8 +1,11 @@
 import { type LogFields, jsonLine, plainLine } from './log-format.ts';
+import { lineWriter } from './log-output.ts';
 import { type Directives, type LogLevel, formatDirectives, parseDirectives, rankFor, rankOf } from './log-level.ts';
 
 export type { LogFields } from './log-format.ts';
 export type { LogLevel } from './log-level.ts';
+
+const STANDARD_OUTPUT = 1;
 
 export interface LoggerOptions {
   /** Directives as RUST_LOG spells them: `info` or `access=debug,info`. */
@@ -43,7 +46,7 @@ export interface Logger {
  * that people's parsers read. What is left of it would be a file writer.
  */
 export function createLogger(options: LoggerOptions): Logger {
-  const write = options.write ?? standardOutput();
+  const write = options.write ?? lineWriter(STANDARD_OUTPUT);
   const now = options.now ?? wallClock();
   const render = options.format === 'json' ? jsonLine : plainLine;
   let directives: Directives = parseDirectives(options.level);
@@ -128,30 +131,5 @@ function wallClock(): () => number {
     if (Math.abs(precise - coarse) <= 2) return precise;
     offset = coarse - performance.now();
     return coarse;
-  };
-}
-
-/** More than this waiting for a reader of standard output that does not read: lines are dropped and counted. */
-const MAX_WAITING_BYTES = 4 << 20;
-
-/** Gathers the lines of one turn into one write, and never holds more than a bounded amount of them. */
-function standardOutput(): (line: string) => void {
-  let pending = '';
-  let dropped = 0;
-  const flush = (): void => {
-    const text = pending;
-    pending = '';
-    if (text !== '') process.stdout.write(text);
-  };
-  process.once('exit', flush);
-  return (line) => {
-    if (pending.length + process.stdout.writableLength > MAX_WAITING_BYTES) {
-      dropped += 1;
-      return;
-    }
-    if (pending === '') setImmediate(flush);
-    if (dropped > 0) pending += `${dropped} log lines were dropped: standard output is not being read\n`;
-    dropped = 0;
-    pending += `${line}\n`;
   };
 }
