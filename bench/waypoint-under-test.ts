@@ -12,8 +12,9 @@ import { createLogger } from '@ambit/common/telemetry/log';
 import { CertificateAuthority } from '@ambit/controlplane/serve/ca';
 import { tokenAuthenticator } from '@ambit/controlplane/serve/authenticate';
 import { startGrpcServer } from '@ambit/controlplane/serve/grpc-server';
-import { ResourceStore } from '@ambit/controlplane/serve/resources';
+import { type ResourceModels, ResourceStore } from '@ambit/controlplane/serve/resources';
 import { TokenIssuer } from '@ambit/controlplane/serve/tokens';
+import type { ValueMatcher } from '@ambit/common/model/policy';
 import { STANDARD_LOAD_BALANCING } from '@ambit/common/model/service';
 
 const LOOPBACK: IpAddress = parseIp('127.0.0.1') ?? fail('127.0.0.1');
@@ -162,7 +163,7 @@ function describe(backendPort: number): ResourceStore {
   return resources;
 }
 
-type Models = import('@ambit/controlplane/serve/resources').ResourceModels;
+type Models = ResourceModels;
 
 const uid = (text: string): Models['workload']['uid'] => text as Models['workload']['uid'];
 
@@ -216,15 +217,9 @@ function backend(port: number): Models['backend'] {
   };
 }
 
+const text = (kind: 'exact' | 'prefix', value: string): ValueMatcher => ({ kind, value, ignoreCase: false });
+
 function policy(listener: string): Models['policy'] {
-  const text = (
-    kind: 'exact' | 'prefix',
-    value: string,
-  ): Models['policy']['rules'][0]['clauses'][0]['matches'][0]['conditions'][0]['values'][0] => ({
-    kind,
-    value,
-    ignoreCase: false,
-  });
   return {
     name: 'readers',
     namespace: 'egress',

@@ -110,82 +110,67 @@ const router = (): object => ({
 
 /** CONNECT on `port` → RBAC (GET /get… allowed) and access log → `backend`. */
 export function waypointConfig(options: { port: number; backend: number; identity: Identity; log: string }): object {
-  const rules = {
-    action: 'ALLOW',
-    policies: {
-      readers: {
-        permissions: [
-          {
-            and_rules: {
-              rules: [
-                { header: { name: ':method', string_match: { exact: 'GET' } } },
-                { url_path: { path: { prefix: '/get' } } },
-              ],
-            },
-          },
-        ],
-        principals: [{ any: true }],
-      },
-    },
-  };
-  const inner = {
-    name: 'inner',
-    internal_listener: {},
-    filter_chains: [
-      {
-        filters: [
-          {
-            name: 'hcm',
-            typed_config: typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-              stat_prefix: 'inner',
-              server_name: 'istio-envoy',
-              normalize_path: true,
-              access_log: [
-                {
-                  name: 'file',
-                  typed_config: typed('envoy.extensions.access_loggers.file.v3.FileAccessLog', { path: options.log }),
-                },
-              ],
-              route_config: {
-                virtual_hosts: [
-                  { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'backend' } }] },
-                ],
-              },
-              http_filters: [
-                { name: 'rbac', typed_config: typed('envoy.extensions.filters.http.rbac.v3.RBAC', { rules }) },
-                router(),
-              ],
-            }),
-          },
-        ],
-      },
-    ],
-  };
+  const inner = { name: 'inner', internal_listener: {}, filter_chains: [{ filters: [httpFilter(options.log)] }] };
   return {
     bootstrap_extensions: [
       { name: 'internal', typed_config: typed('envoy.extensions.bootstrap.internal_listener.v3.InternalListener', {}) },
     ],
     static_resources: {
       listeners: [connectListener({ port: options.port, identity: options.identity, cluster: 'inner' }), inner],
-      clusters: [
-        {
-          name: 'inner',
-          load_assignment: {
-            cluster_name: 'inner',
-            endpoints: [
-              {
-                lb_endpoints: [
-                  { endpoint: { address: { envoy_internal_address: { server_listener_name: 'inner' } } } },
-                ],
-              },
-            ],
-          },
-        },
-        staticCluster('backend', '127.0.0.1', options.backend),
-      ],
+      clusters: [innerCluster(), staticCluster('backend', '127.0.0.1', options.backend)],
     },
   };
 }
+
+const innerCluster = (): object => ({
+  name: 'inner',
+  load_assignment: {
+    cluster_name: 'inner',
+    endpoints: [
+      { lb_endpoints: [{ endpoint: { address: { envoy_internal_address: { server_listener_name: 'inner' } } } }] },
+    ],
+  },
+});
+
+/** The HTTP connection manager of the inner listener: policy, access log, one route. */
+function httpFilter(log: string): object {
+  const file = typed('envoy.extensions.access_loggers.file.v3.FileAccessLog', { path: log });
+  const rbac = typed('envoy.extensions.filters.http.rbac.v3.RBAC', { rules: readersOnly() });
+  return {
+    name: 'hcm',
+    typed_config: typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+      stat_prefix: 'inner',
+      server_name: 'istio-envoy',
+      normalize_path: true,
+      access_log: [{ name: 'file', typed_config: file }],
+      route_config: {
+        virtual_hosts: [
+          { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'backend' } }] },
+        ],
+      },
+      http_filters: [{ name: 'rbac', typed_config: rbac }, router()],
+    }),
+  };
+}
+
+const readersOnly = (): object => ({
+  action: 'ALLOW',
+  policies: {
+    readers: {
+      permissions: [
+        {
+          and_rules: {
+            rules: [
+              { header: { name: ':method', string_match: { exact: 'GET' } } },
+              { url_path: { path: { prefix: '/get' } } },
+            ],
+          },
+        },
+      ],
+      principals: [{ any: true }],
+    },
+  },
+});
 
 function staticCluster(name: string, host: string, port: number): object {
   return {
