@@ -1,5 +1,6 @@
 import { MeshError } from '@ambit/common/errors';
 import { Backoff } from '@ambit/common/lifecycle/backoff';
+import { Scope } from '@ambit/common/lifecycle/scope';
 import { type Netns, openNetns, sameNetns } from '@ambit/common/linux/netns';
 import type { ScopedLogger } from '@ambit/common/telemetry/log';
 import { applyRules, removeRules } from './apply-rules.ts';
@@ -41,14 +42,13 @@ const RETRY = { initialMs: 100, maxMs: 15_000, jitter: 0.2 } as const;
  * @throws MeshError CONFIG when the socket cannot be listened on.
  */
 export function startEnrolment(options: EnrolmentOptions): Enrolment {
+  const scope = new Scope('enrolment');
   const set = new EnrolmentSet(options);
-  const unsubscribe = options.onChange(() => set.look());
+  scope.defer(() => set.close());
+  scope.defer(options.onChange(() => set.look()));
   set.look();
   const { promise: closed, resolve } = Promise.withResolvers<void>();
-  const end = (): void => {
-    unsubscribe();
-    void set.close().finally(resolve);
-  };
+  const end = (): void => void scope[Symbol.asyncDispose]().finally(resolve);
   if (options.signal.aborted) end();
   else options.signal.addEventListener('abort', end, { once: true });
   return {
