@@ -11,13 +11,14 @@ import type { DownstreamRequest, Responder } from './downstream.ts';
 import type { TunnelContext } from './pipeline.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 import { describeRequest, type ExchangeRecord } from './telemetry/exchange-record.ts';
+import { NO_ENDPOINT } from './telemetry/labels.ts';
 import { headerBytes } from './telemetry/wire-size.ts';
 import { localReply } from './transform/local-reply.ts';
 import { normalizePath, withoutQuery } from './transform/path.ts';
 import { upstreamHeaders } from './transform/request-headers.ts';
 import { downstreamHeaders } from './transform/response-headers.ts';
 import { failureAfterResponse, failureBeforeResponse } from './transform/upstream-failure.ts';
-import { hostWithoutPort, refuseRequest, upstreamProtocol } from './transform/admission.ts';
+import { hostWithoutPort, NO_HEAD, refuseRequest, upstreamProtocol } from './transform/admission.ts';
 import type { UpstreamEndpoint, UpstreamStream } from './upstream/contract.ts';
 
 /** gRPC statuses in response headers that the default retry policy takes up: CANCELLED, UNAVAILABLE. */
@@ -392,14 +393,3 @@ export class Exchange implements StreamHandler {
     this.#tunnel.finishHttp(record, this.#endpoint ?? NO_ENDPOINT);
   }
 }
-
-/** Before the request was transformed. */
-const NO_HEAD: RequestHead = {
-  method: '',
-  scheme: undefined,
-  authority: undefined,
-  path: undefined,
-  protocol: undefined,
-  headers: new Headers(),
-};
-const NO_ENDPOINT: Pick<UpstreamEndpoint, 'workload' | 'identity'> = { workload: undefined, identity: undefined };

@@ -6,6 +6,7 @@ import type { ResponseHead } from '@ambit/http/h2/contract';
 import type { Responder } from './downstream.ts';
 import { Exchange } from './exchange.ts';
 import type { Live, TunnelContext } from './pipeline.ts';
+import { NO_ENDPOINT } from './telemetry/labels.ts';
 import { WriteGather } from './write-gather.ts';
 import { localReply } from './transform/local-reply.ts';
 
@@ -245,7 +246,7 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
     this.#out.add(responseHead(reply.status, reply.headers, false, 'close'));
     this.#out.add(reply.body);
     this.#close();
-    this.#tunnel.finishHttp(record, { workload: undefined, identity: undefined });
+    this.#tunnel.finishHttp(record, NO_ENDPOINT);
   }
 }
 

@@ -12,6 +12,7 @@ import type { Headers } from '@ambit/http/headers';
 import type { Responder } from './downstream.ts';
 import { Exchange } from './exchange.ts';
 import type { Live, TunnelContext } from './pipeline.ts';
+import { NO_ENDPOINT } from './telemetry/labels.ts';
 
 /** What Istio's waypoint allows a client: streams, and 60 KiB of headers. */
 const SESSION_OPTIONS = {
@@ -180,7 +181,7 @@ class Http2Exchange implements StreamHandler, Responder {
     record.addFlag('DPE');
     record.detail = detail;
     this.#stream.reset('PROTOCOL_ERROR');
-    this.#tunnel.finishHttp(record, { workload: undefined, identity: undefined });
+    this.#tunnel.finishHttp(record, NO_ENDPOINT);
   }
 }
 

@@ -6,6 +6,7 @@ import { splice, type Splice, type SpliceResult } from '@ambit/common/net/splice
 import { connectionAttributes } from './authorize/attributes.ts';
 import type { Live, TunnelContext } from './pipeline.ts';
 import type { ExchangeRecord } from './telemetry/exchange-record.ts';
+import { NO_ENDPOINT } from './telemetry/labels.ts';
 import type { TcpHandles } from './telemetry/metrics.ts';
 import { failureBeforeResponse } from './transform/upstream-failure.ts';
 import type { UpstreamConnection, UpstreamEndpoint } from './upstream/contract.ts';
@@ -190,8 +191,6 @@ export class OpaqueConnection implements Live {
         .closed.inc();
   }
 }
-
-const NO_ENDPOINT: Pick<UpstreamEndpoint, 'workload' | 'identity'> = { workload: undefined, identity: undefined };
 
 const transportFailureOf = (error: MeshError): string =>
   error.code === 'CONNECT_REFUSED' ? 'delayed_connect_error:_Connection_refused' : '';

@@ -1,10 +1,12 @@
+/** For unit tests of the pipelines: tunnels in memory, and an upstream that a test plays itself. No program uses this file. */
 import type { HostPort } from '@ambit/common/address/host-port';
-import { parseIp, type IpAddress } from '@ambit/common/address/ip';
 import { spiffeId } from '@ambit/common/identity/spiffe';
 import type { MeshView } from '@ambit/common/mesh/view';
 import type { Listener, ListenerProtocol, ProxySettings } from '@ambit/common/model/listener';
+import { type Service, STANDARD_LOAD_BALANCING } from '@ambit/common/model/service';
+import type { GatewayAddress } from '@ambit/common/model/waypoint';
+import type { Workload } from '@ambit/common/model/workload';
 import type { Policy } from '@ambit/common/model/policy';
-import type { ByteSink, ByteStream } from '@ambit/common/net/byte-stream';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { Registry } from '@ambit/common/telemetry/metrics';
 import type { RequestHead, ResponseHead, StreamHandler } from '@ambit/http/h2/contract';
@@ -12,6 +14,7 @@ import { Headers } from '@ambit/http/headers';
 import { PolicyTable } from './authorize/policy-table.ts';
 import { serveTunnel } from './connection.ts';
 import { Pipeline, TunnelContext } from './pipeline.ts';
+import { MemoryStream, TestClient } from './test-stream.ts';
 import { WaypointMetrics } from './telemetry/metrics.ts';
 import type {
   PickRequest,
@@ -22,129 +25,7 @@ import type {
   UpstreamRequestOptions,
   UpstreamStream,
 } from './upstream/contract.ts';
-
-/** For unit tests of the pipelines: tunnels in memory, and an upstream that a test plays itself. No program uses this file. */
-
-/** One end of a connection in memory: what one end writes the other receives, in order and later. */
-export class MemoryStream implements ByteStream {
-  peer: MemoryStream | undefined;
-  #sink: ByteSink | undefined;
-  #queue: (() => void)[] = [];
-  #scheduled = false;
-  #paused = false;
-  #closed = false;
-  ended = false;
-  destroyed = false;
-  /** What write() answers. */
-  room = true;
-
-  static pair(): [MemoryStream, MemoryStream] {
-    const a = new MemoryStream();
-    const b = new MemoryStream();
-    a.peer = b;
-    b.peer = a;
-    return [a, b];
-  }
-
-  get paused(): boolean {
-    return this.#paused;
-  }
-
-  attach(sink: ByteSink): void {
-    this.#sink = sink;
-    this.#schedule();
-  }
-
-  write(chunk: Uint8Array): boolean {
-    if (this.ended || this.#closed) return true;
-    this.peer?.deliver((sink) => sink.onData(chunk));
-    return this.room;
-  }
-
-  end(): void {
-    if (this.ended || this.#closed) return;
-    this.ended = true;
-    this.peer?.deliver((sink) => sink.onEnd());
-    if (this.peer?.ended === true) this.#closeBoth(undefined);
-  }
-
-  drain(): void {
-    this.room = true;
-    this.#sink?.onDrain();
-  }
-
-  pause(): void {
-    this.#paused = true;
-  }
-
-  resume(): void {
-    this.#paused = false;
-    this.#schedule();
-  }
-
-  cork(): void {}
-
-  uncork(): void {}
-
-  destroy(error?: Error): void {
-    this.destroyed = true;
-    this.#closeBoth(error ?? new Error('reset'));
-  }
-
-  deliver(event: (sink: ByteSink) => void): void {
-    this.#queue.push(() => this.#sink !== undefined && event(this.#sink));
-    this.#schedule();
-  }
-
-  #closeBoth(error: Error | undefined): void {
-    for (const side of [this, this.peer]) {
-      if (side === undefined || side.#closed) continue;
-      side.#closed = true;
-      side.#paused = false;
-      side.deliver((sink) => sink.onClose(side.destroyed ? undefined : error));
-    }
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      while (this.#sink !== undefined && !this.#paused && this.#queue.length > 0) this.#queue.shift()?.();
-    });
-  }
-}
-
-/** What the client at the far end of a tunnel received. */
-export class TestClient implements ByteSink {
-  readonly stream: MemoryStream;
-  received = '';
-  ended = false;
-  closed = false;
-
-  constructor(stream: MemoryStream) {
-    this.stream = stream;
-    stream.attach(this);
-  }
-
-  send(text: string): void {
-    this.stream.write(Buffer.from(text, 'latin1'));
-  }
-
-  onData(chunk: Uint8Array): void {
-    this.received += Buffer.from(chunk).toString('latin1');
-  }
-
-  onEnd(): void {
-    this.ended = true;
-  }
-
-  onDrain(): void {}
-
-  onClose(): void {
-    this.closed = true;
-  }
-}
+import { ip, workload } from './upstream/testbed.ts';
 
 /** One request that reached the upstream side; the test answers it. */
 export class TestRequest implements UpstreamStream {
@@ -217,11 +98,7 @@ export class TestRequest implements UpstreamStream {
   uncork(): void {}
 }
 
-export const ip = (text: string): IpAddress => {
-  const parsed = parseIp(text);
-  if (parsed === undefined) throw new Error(`${text} is no address`);
-  return parsed;
-};
+export { ip };
 
 const POOL = {
   maxConnections: 0,
@@ -296,20 +173,47 @@ export class TestUpstream implements Upstream {
   }
 }
 
-const EMPTY_MESH: MeshView = {
+/** A mesh of these workloads, and of services by VIP. */
+export const meshOf = (
+  workloads: readonly Workload[],
+  services: Readonly<Record<string, Pick<Service, 'namespace' | 'hostname'>>> = {},
+): MeshView => ({
   version: 0,
   workload: () => undefined,
-  workloadByAddress: () => undefined,
-  workloads: () => [],
+  workloadByAddress: (_network, address) => workloads.find((one) => one.addresses.includes(address)),
+  workloads: () => workloads,
   service: () => undefined,
   serviceByHostname: () => undefined,
-  serviceByAddress: () => undefined,
+  serviceByAddress: (_network, address) => {
+    const found = services[address];
+    return found === undefined ? undefined : { ...SERVICE, ...found };
+  },
   services: () => [],
   endpoints: () => [],
   policy: () => undefined,
   policies: () => [],
   policiesFor: () => [],
+});
+
+const SERVICE: Service = {
+  name: 'waypoint',
+  namespace: 'egress',
+  hostname: '',
+  vips: [],
+  cidrVips: [],
+  ports: [],
+  subjectAltNames: [],
+  waypoint: undefined,
+  weightedWaypoints: [],
+  loadBalancing: STANDARD_LOAD_BALANCING,
+  ipFamilies: 'AUTOMATIC',
+  canonical: true,
+  visibility: 'PUBLIC',
 };
+
+/** A pod at an address, bound to a waypoint or not. */
+export const workloadAt = (address: string, waypoint: GatewayAddress | undefined): Workload =>
+  workload({ name: `pod-${address}`, namespace: 'default', addresses: [ip(address)], waypoint });
 
 export const listenerOf = (protocol: ListenerProtocol): Listener => ({
   namespace: 'egress',
@@ -347,7 +251,7 @@ export class TestBed {
       self: { name: 'waypoint', namespace: 'egress', network: '', addresses: [ip('10.0.0.9')] },
       cluster: 'Kubernetes',
       upstream: this.upstream,
-      mesh: EMPTY_MESH,
+      mesh: meshOf([]),
       policies: this.policies,
       settings: () => this.settings,
       metrics: new WaypointMetrics(this.registry, 'test'),

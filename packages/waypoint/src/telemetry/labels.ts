@@ -24,6 +24,9 @@ export interface EndpointFacts {
   readonly identity: SpiffeId | undefined;
 }
 
+/** Nothing answered. */
+export const NO_ENDPOINT: EndpointFacts = Object.freeze({ workload: undefined, identity: undefined });
+
 const UNKNOWN = 'unknown';
 
 /** Labels that HTTP and TCP metrics share, in Istio's order; what only HTTP has is put before the last two. */

@@ -1,4 +1,6 @@
 import type { ListenerProtocol } from '@ambit/common/model/listener';
+import type { RequestHead } from '@ambit/http/h2/contract';
+import { Headers } from '@ambit/http/headers';
 import type { DownstreamRequest } from '../downstream.ts';
 
 /** A request that no policy and no backend gets to see, and how it is answered. */
@@ -36,3 +38,13 @@ export function hostWithoutPort(authority: string | undefined): string | undefin
   const host = end > authority.lastIndexOf(']') ? authority.slice(0, end) : authority;
   return host.startsWith('[') ? host.slice(1, -1) : host.toLowerCase();
 }
+
+/** Stands for the head of a request that has none yet. */
+export const NO_HEAD: RequestHead = Object.freeze({
+  method: '',
+  scheme: undefined,
+  authority: undefined,
+  path: undefined,
+  protocol: undefined,
+  headers: new Headers(),
+});
