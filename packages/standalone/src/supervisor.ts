@@ -3,6 +3,7 @@ import { objectKey } from '@ambit/controlplane/collections/object';
 import type { ObjectChange, ObjectStore } from '@ambit/controlplane/collections/object-store';
 import { isDeepStrictEqual } from 'node:util';
 import { Pod, type PodDeps } from './pod/pod.ts';
+import type { ContainerRoomDeps } from './pod/room.ts';
 
 export interface SupervisorOptions extends Omit<PodDeps, 'object' | 'onChange'> {
   readonly store: ObjectStore;
@@ -25,6 +26,11 @@ export class Supervisor {
   start(): void {
     this.#unsubscribe = this.#options.store.subscribe((changes) => this.#onChanges(changes));
     for (const object of this.#options.store.list('Pod')) this.#onPod(keyOf(object), object);
+  }
+
+  /** What containers are started with. */
+  get room(): ContainerRoomDeps {
+    return this.#options;
   }
 
   get pods(): Iterable<Pod> {
