@@ -5,10 +5,11 @@ import { MeshError } from '@ambit/common/errors';
 import { CaClient } from '@ambit/common/identity/ca-client';
 import { CredentialCache } from '@ambit/common/identity/credential-cache';
 import { Readiness } from '@ambit/common/lifecycle/readiness';
+import { meshTypes } from '@ambit/common/mesh/ads-types';
 import { MeshStore } from '@ambit/common/mesh/store';
 import type { Logger } from '@ambit/common/telemetry/log';
 import { Registry } from '@ambit/common/telemetry/metrics';
-import { type AdsClient, startAdsClient } from '@ambit/common/xds/ads-client';
+import { type AdsClient, type AdsType, startAdsClient } from '@ambit/common/xds/ads-client';
 import { tokenSource } from '@ambit/common/xds/secure-channel';
 import { ADDRESS } from '@ambit/common/xds/type-urls';
 import { configDump } from './admin/config-dump.ts';
@@ -23,7 +24,6 @@ import { socketExchange } from './dns/exchange.ts';
 import { parseHosts, parseResolvConf } from './dns/resolv-conf.ts';
 import { DnsUpstream } from './dns/upstream.ts';
 import { localWorkload, type PodInfo } from './local-workload.ts';
-import { meshTypes } from './mesh-feed.ts';
 import { adsNode } from './node-metadata.ts';
 import { createFetch } from './on-demand.ts';
 import { PodProxy, type PodEnvironment } from './pod-proxy.ts';
@@ -179,11 +179,24 @@ function startDiscovery({ options, store, abort, xdsMetrics }: Core): AdsClient 
     clusterId: config.clusterId,
     headers: config.xdsHeaders,
     node: adsNode(config),
-    types: meshTypes(store, config.onDemand, (url, bytes) => xdsMetrics.message(url, bytes)),
+    types: meshTypes(store, config.onDemand).map((type) => counted(type, xdsMetrics)),
     signal: abort.signal,
     log,
     onTermination: (reason) => xdsMetrics.terminated(reason),
   });
+}
+
+function counted(type: AdsType, metrics: XdsMetrics): AdsType {
+  return {
+    ...type,
+    onUpdate: (resources, removed) => {
+      metrics.message(
+        type.typeUrl,
+        resources.reduce((sum, resource) => sum + resource.body.length, 0),
+      );
+      return type.onUpdate(resources, removed);
+    },
+  };
 }
 
 function buildEnvironment(core: Core, credentials: CredentialCache, ads: AdsClient | undefined): PodEnvironment {
