@@ -3,7 +3,7 @@ import { evaluate } from '@ambit/common/authz/evaluate';
 import { envoyDenialDetail } from '@ambit/common/authz/explain';
 import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { RequestHead, ResponseHead, StreamHandler } from '@ambit/http/h2/contract';
-import { Headers } from '@ambit/http/headers';
+import type { Headers } from '@ambit/http/headers';
 import type { Http1Fault } from '@ambit/http/h1/contract';
 import { Attempts } from './attempts.ts';
 import { forwardedAddress, RequestAttributes } from './authorize/attributes.ts';
