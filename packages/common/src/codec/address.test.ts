@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Cidr, makeCidr } from '../address/cidr.ts';
@@ -124,7 +124,11 @@ const service: fc.Arbitrary<Service> = fc.record({
 const plain = (value: unknown): unknown =>
   JSON.parse(
     JSON.stringify(value, (_key, one: unknown) =>
-      one instanceof Map ? [...one].sort() : one instanceof Uint8Array ? [...one] : one,
+      one instanceof Map
+        ? [...one].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1))
+        : one instanceof Uint8Array
+          ? [...one]
+          : one,
     ),
   );
 
@@ -162,19 +166,19 @@ test('arbitrary bytes are decoded or refused, never anything else', () => {
 test('a workload has the field numbers of Istio', () => {
   // Written by hand from the field table: tag = number << 3 | wire type.
   const body = [
-    ...[0x0a, 0x01, 0x61], // name=1 "a"
-    ...[0x12, 0x01, 0x62], // namespace=2 "b"
-    ...[0x1a, 0x04, 10, 1, 0, 9], // addresses=3
-    ...[0x28, 0x01], // tunnel_protocol=5 HBONE
-    ...[0x3a, 0x02, 0x73, 0x61], // service_account=7 "sa"
-    ...[0x4a, 0x02, 0x6e, 0x31], // node=9 "n1"
-    ...[0x60, 0x02], // workload_type=12 POD
-    ...[0x82, 0x01, 0x01, 0x70], // authorization_policies=16 "p"
-    ...[0x88, 0x01, 0x01], // status=17 UNHEALTHY
-    ...[0xa2, 0x01, 0x01, 0x75], // uid=20 "u"
-    ...[0xb2, 0x01, 0x0d, 0x0a, 0x03, 0x62, 0x2f, 0x73, 0x12, 0x06, 0x0a, 0x04, 0x08, 0x50, 0x10, 0x5a], // services=22
-    ...[0xda, 0x01, 0x02, 0x08, 0x05], // capacity=27
-  ];
+    [0x0a, 0x01, 0x61], // name=1 "a"
+    [0x12, 0x01, 0x62], // namespace=2 "b"
+    [0x1a, 0x04, 10, 1, 0, 9], // addresses=3
+    [0x28, 0x01], // tunnel_protocol=5 HBONE
+    [0x3a, 0x02, 0x73, 0x61], // service_account=7 "sa"
+    [0x4a, 0x02, 0x6e, 0x31], // node=9 "n1"
+    [0x60, 0x02], // workload_type=12 POD
+    [0x82, 0x01, 0x01, 0x70], // authorization_policies=16 "p"
+    [0x88, 0x01, 0x01], // status=17 UNHEALTHY
+    [0xa2, 0x01, 0x01, 0x75], // uid=20 "u"
+    [0xb2, 0x01, 0x0d, 0x0a, 0x03, 0x62, 0x2f, 0x73, 0x12, 0x06, 0x0a, 0x04, 0x08, 0x50, 0x10, 0x5a], // services=22
+    [0xda, 0x01, 0x02, 0x08, 0x05], // capacity=27
+  ].flat();
   const one = decodeAddress(Uint8Array.from([0x0a, body.length, ...body]));
   assert.is(one.kind, 'workload');
   if (one.kind !== 'workload') return;
