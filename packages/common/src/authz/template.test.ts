@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isPathTemplate, parsePathTemplate } from './template.ts';
@@ -58,6 +59,21 @@ test('a long path is matched in linear time', () => {
   const start = performance.now();
   assert.not(template?.matches(path));
   assert.ok(performance.now() - start < 200);
+});
+
+test('a template agrees with the regular expression that defines it', () => {
+  const segment = fc.constantFrom('a', 'b', '', '{*}');
+  const path = fc.array(fc.constantFrom('a', 'b', 'ab', ''), { maxLength: 6 }).map((parts) => `/${parts.join('/')}`);
+  const templates = fc
+    .tuple(fc.array(segment, { maxLength: 4 }), fc.option(fc.array(fc.constantFrom('a', 'b'), { maxLength: 2 })))
+    .map(([head, tail]) => `/${[...head, ...(tail === null ? [] : ['{**}', ...tail])].join('/')}`);
+  fc.assert(
+    fc.property(templates, path, (text, tried) => {
+      const source = text.replaceAll('{**}', '.*').replaceAll('{*}', '[^/]+');
+      assert.is(parsePathTemplate(text)?.matches(tried), new RegExp(`^${source}$`).test(tried), `${text} of ${tried}`);
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test.run();

@@ -1,10 +1,16 @@
 // deadline: 20s
+import { once } from 'node:events';
 import { createServer, type Server as HttpServer } from 'node:http';
-import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { asMeshError } from '@ambit/common/errors';
+import { socketStream } from '@ambit/common/net/socket-stream';
 import { Headers } from '@ambit/http/headers';
 import type { UpstreamEndpoint, UpstreamStream } from './contract.ts';
+import { Http1Pool } from './http1-pool.ts';
+import { PoolUsage } from './limits.ts';
+import { Outgoing } from './outgoing.ts';
 import {
   backendOf,
   type BackendFields,
@@ -279,6 +285,68 @@ test('limits of connectionPool overflow by name', async () => {
   held.shift()?.();
   assert.is((await second).body, 'ok');
 });
+
+test('http2MaxRequests counts every request under way, and opaque connections count as connections', async () => {
+  const server = createServer((_, response) => response.end('ok'));
+  const { upstream, endpoint } = await near(server, { pool: { maxRequests: 1, maxConnections: 1 } });
+  const [first, second] = await Promise.all([send(upstream, endpoint), send(upstream, endpoint)]);
+  assert.equal([first?.body, second?.error?.code], ['ok', 'OVERFLOW']);
+  assert.match(second?.error?.message ?? '', 'http2MaxRequests');
+  const signal = new AbortController().signal;
+  const full = await upstream.connect(endpoint, signal).catch((error: unknown) => asMeshError(error));
+  assert.equal('code' in full && full.code, 'OVERFLOW');
+});
+
+test('idle connections end after their timeout, and all of them when the program drains', async () => {
+  let open = 0;
+  const server = createServer((_, response) => response.end('ok'));
+  server.on('connection', (socket) => {
+    open++;
+    socket.on('close', () => open--);
+  });
+  const { endpoint } = await near(server, { pool: { idleTimeoutMs: 1000 } });
+  const clock = { now: 0 };
+  const usage = new PoolUsage();
+  const pool = new Http1Pool({
+    endpoint,
+    usage,
+    destination: 'api.shop',
+    now: () => clock.now,
+    open: async () => {
+      const socket = connect(endpoint.address.port, '127.0.0.1');
+      await once(socket, 'connect');
+      return { stream: socketStream(socket), local: endpoint.address };
+    },
+  });
+  const exchange = async (): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const head = {
+      method: 'GET',
+      scheme: 'http',
+      authority: 'a',
+      path: '/',
+      protocol: undefined,
+      headers: new Headers(),
+    };
+    const handler = { onData: nothing, onEnd: nothing, onDrain: nothing, onClose: () => resolve() };
+    const owner = { onAbandoned: nothing, onFinished: nothing };
+    pool.submit(new Outgoing(head, { endStream: true, protocol: 'HTTP1' }, handler, owner));
+    await promise;
+  };
+  await exchange();
+  clock.now = 999;
+  assert.not(pool.sweep());
+  assert.is(usage.connections, 1);
+  clock.now = 1000;
+  assert.ok(pool.sweep());
+  await until(() => open === 0);
+  await exchange();
+  assert.is(usage.connections, 1);
+  pool.drain();
+  assert.equal(usage, new PoolUsage());
+  await until(() => open === 0);
+});
+const nothing = (): void => undefined;
 
 test('maxRequestsPerConnection closes a connection after so many', async () => {
   const peers = new Set<number | undefined>();

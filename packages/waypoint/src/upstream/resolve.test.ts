@@ -1,6 +1,7 @@
+import { createSocket } from 'node:dgram';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type DnsAnswer, HostResolver, type Resolution } from './resolve.ts';
+import { type DnsAnswer, HostResolver, type Resolution, systemLookup } from './resolve.ts';
 import { ip } from './testbed.ts';
 
 /** A resolver whose name server answers what the test says, when it says so. */
@@ -136,6 +137,43 @@ test('the cache is bounded', () => {
   assert.is(bench.asked.length, 5000);
   bench.get('h0.example');
   assert.is(bench.asked.length, 5001);
+});
+
+/** Answers A with two addresses and AAAA with nothing for `api.example`, and NXDOMAIN for every other name. */
+function nameServer(): Promise<{ address: string; close: () => void }> {
+  const socket = createSocket('udp4');
+  socket.on('message', (query, peer) => {
+    const questionEnd = query.indexOf(0, 12) + 5;
+    const isA = query.readUInt16BE(questionEnd - 4) === 1;
+    const known = query.subarray(12, questionEnd).toString('latin1').toLowerCase().includes('api\x07example');
+    const records = known && isA ? [1, 2].map((last) => record(last, last * 30)) : [];
+    const header = Buffer.from(query.subarray(0, 12));
+    header.writeUInt16BE(0x8180 | (known ? 0 : 3), 2);
+    header.writeUInt16BE(records.length, 6);
+    header.writeUInt32BE(0, 8);
+    socket.send(Buffer.concat([header, query.subarray(12, questionEnd), ...records]), peer.port, peer.address);
+  });
+  return new Promise((resolve) =>
+    socket.bind(0, '127.0.0.1', () =>
+      resolve({ address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() }),
+    ),
+  );
+}
+
+/** An A record for the name of the question: 192.0.2.<last>. */
+function record(last: number, ttl: number): Buffer {
+  const bytes = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, last]);
+  bytes.writeUInt32BE(ttl, 6);
+  return bytes;
+}
+
+test('the name servers are asked for both families; one that has no address does not matter', async () => {
+  const server = await nameServer();
+  const lookup = systemLookup([server.address]);
+  assert.equal(await lookup('api.example'), { addresses: ['192.0.2.1', '192.0.2.2'], ttlSeconds: 30 });
+  const failure = await lookup('other.example').catch((error: unknown) => String(error));
+  assert.is(failure, 'MeshError: other.example has no address: A ENOTFOUND, AAAA ENOTFOUND');
+  server.close();
 });
 
 test.run();

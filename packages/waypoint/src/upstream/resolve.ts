@@ -144,9 +144,10 @@ async function withDeadline(lookup: Promise<DnsAnswer>, host: string): Promise<D
   }
 }
 
-/** Asks the name servers of resolv.conf for A and AAAA; one family is enough. The TTL is the shortest seen. */
-export function systemLookup(): DnsLookup {
+/** Asks the name servers (`ip:port`; default: those of resolv.conf) for A and AAAA; one family is enough. The TTL is the shortest seen. */
+export function systemLookup(servers?: readonly string[]): DnsLookup {
   const resolver = new Resolver({ timeout: 2000, tries: 2 });
+  if (servers !== undefined) resolver.setServers(servers);
   return async (host) => {
     const [four, six] = await Promise.allSettled([
       resolver.resolve4(host, { ttl: true }),

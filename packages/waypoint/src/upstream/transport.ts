@@ -63,7 +63,9 @@ export async function openTransport(
 }
 
 const timeout = (endpoint: UpstreamEndpoint, ms: number): MeshError =>
-  new MeshError('CONNECT_TIMEOUT', `no connection to ${describe(endpoint)} within ${ms / 1000} s`);
+  endpoint.viaHbone
+    ? new MeshError('HBONE_TIMEOUT', `no HBONE tunnel to ${describe(endpoint)} within ${ms / 1000} s`)
+    : new MeshError('CONNECT_TIMEOUT', `no connection to ${describe(endpoint)} within ${ms / 1000} s`);
 
 async function open(
   options: TransportOptions,

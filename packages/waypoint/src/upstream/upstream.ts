@@ -40,7 +40,7 @@ export interface UpstreamOptions {
 /** Puts choosing, connecting and pooling together. */
 export function createUpstream(options: UpstreamOptions): Upstream {
   const { log, now = (): number => performance.now(), random = Math.random } = options;
-  const addresses = options.addresses ?? ownAddresses();
+  const addresses = options.addresses?.length ? options.addresses : ownAddresses();
   const resolver = new HostResolver({ lookup: options.dns ?? systemLookup(), now, log });
   const family = addresses.some((ip) => !isV6(ip)) || addresses.length === 0 ? 4 : 6;
   const clusters = new Clusters(options, { resolver, network: options.network, family });
@@ -108,9 +108,7 @@ class Clusters {
     if (typeof cluster === 'string') return none('UNKNOWN_BACKEND', cluster);
     const members = cluster.members(mesh, request);
     if (members.ready !== undefined) return need(members.ready, members.detail);
-    const untried = members.endpoints.filter((one) => !request.tried.some(({ label }) => label === one.label));
-    const candidates = untried.length > 0 ? untried : members.endpoints;
-    const endpoint = choose(cluster.port.loadBalancer, candidates, random);
+    const endpoint = choose(cluster.port.loadBalancer, untried(members.endpoints, request.tried), random);
     if (endpoint !== undefined) return found(endpoint);
     if (members.endpoints.length === 0) return none(members.code, members.detail);
     return none('NO_HEALTHY_UPSTREAM', `${cluster.name} port ${request.port}: every endpoint has weight 0`);
@@ -148,6 +146,13 @@ class Clusters {
   }
 }
 
+/** All of them once each was tried. */
+function untried(all: readonly ClusterEndpoint[], tried: readonly UpstreamEndpoint[]): readonly ClusterEndpoint[] {
+  if (tried.length === 0) return all;
+  const left = all.filter((one) => !tried.some(({ label }) => label === one.label));
+  return left.length > 0 ? left : all;
+}
+
 const found = (endpoint: ClusterEndpoint): PickResult => ({
   kind: 'endpoint',
   endpoint,
@@ -183,11 +188,24 @@ function keyOf(
   host: string | undefined,
   credential: (name: string) => Credential | undefined,
 ): string {
-  const { backend = '', port, label, identity, pool, tls } = endpoint;
-  const place = `${backend}:${port} ${label} ${identity?.uri ?? ''} ${settingsKey(pool)}`;
+  const place = placeOf(endpoint);
+  const { tls } = endpoint;
   if (tls === undefined) return place;
   const secret = tls.credential === '' ? undefined : credential(tls.credential);
   return `${place} ${settingsKey(tls)} ${secret === undefined ? 0 : serialOf(secret)} ${host ?? ''}`;
+}
+
+/** Kept per endpoint, as every request asks. */
+const places = new WeakMap<UpstreamEndpoint, string>();
+
+function placeOf(endpoint: UpstreamEndpoint): string {
+  let place = places.get(endpoint);
+  if (place === undefined) {
+    const { backend = '', port, label, identity, pool } = endpoint;
+    place = `${backend}:${port} ${label} ${identity?.uri ?? ''} ${settingsKey(pool)}`;
+    places.set(endpoint, place);
+  }
+  return place;
 }
 
 const settings = new WeakMap<ClientTls | ConnectionPool, string>();
