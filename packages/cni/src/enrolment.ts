@@ -48,7 +48,8 @@ export function startEnrolment(options: EnrolmentOptions): Enrolment {
   scope.defer(options.onChange(() => set.look()));
   set.look();
   const { promise: closed, resolve } = Promise.withResolvers<void>();
-  const end = (): void => void scope[Symbol.asyncDispose]().finally(resolve);
+  const failed = (error: unknown): void => options.log.warn('enrolment did not end cleanly', { error: String(error) });
+  const end = (): void => void scope[Symbol.asyncDispose]().catch(failed).finally(resolve);
   if (options.signal.aborted) end();
   else options.signal.addEventListener('abort', end, { once: true });
   return {

@@ -95,13 +95,14 @@ test('a failed hand-over leaves the pod pending until it is tried again', async 
   await enrolment.stop();
 });
 
-test('without rules in force nothing is handed over, not even in a snapshot', async () => {
+test('without rules in force nothing is handed over: a snapshot says keep', async () => {
   const { effects, events, failing } = world();
   const enrolment = new PodEnrolment(POD, effects);
   failing.add('apply');
   await want(enrolment, POD);
   assert.equal(events, ['apply failed']);
-  assert.is(enrolment.zdsPod, undefined);
+  assert.is(enrolment.zdsPod?.uid, 'u1');
+  assert.is(enrolment.zdsPod?.netns, undefined);
   await enrolment.stop();
 });
 

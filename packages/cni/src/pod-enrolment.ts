@@ -74,11 +74,14 @@ export class PodEnrolment {
     return this.#netns;
   }
 
-  /** What a new node agent is told, once the rules are in force. */
+  /**
+   * What a new node agent is told. Before the rules are in force that is no namespace: an agent that serves the pod
+   * already, as after a restart of this program, keeps it, and another one waits.
+   */
   get zdsPod(): ZdsPod | undefined {
-    if (this.#rules === undefined || this.#gone || !this.#pod.enrol) return undefined;
+    if (this.#gone || !this.#pod.enrol) return undefined;
     const { uid, name, namespace, serviceAccount } = this.#pod;
-    return { uid, name, namespace, serviceAccount, netns: this.#netns };
+    return { uid, name, namespace, serviceAccount, netns: this.#rules === undefined ? undefined : this.#netns };
   }
 
   /** Nothing is left to do for a pod that is gone. */
