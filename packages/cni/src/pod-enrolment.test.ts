@@ -95,6 +95,18 @@ test('a failed hand-over leaves the pod pending until it is tried again', async 
   await enrolment.stop();
 });
 
+test('changes of other pods do not hurry a pod that fails; a change of its own does', async () => {
+  const { effects, events, failing } = world();
+  const enrolment = new PodEnrolment(POD, effects);
+  failing.add('apply');
+  await want(enrolment, POD);
+  await want(enrolment, { ...POD });
+  assert.equal(events, ['apply failed']);
+  await want(enrolment, { ...POD, dnsCapture: false });
+  assert.equal(events, ['apply failed', 'apply failed']);
+  await enrolment.stop();
+});
+
 test('without rules in force nothing is handed over: a snapshot says keep', async () => {
   const { effects, events, failing } = world();
   const enrolment = new PodEnrolment(POD, effects);

@@ -91,15 +91,18 @@ export class PodEnrolment {
 
   /** Takes what is wanted now; undefined when the pod no longer exists. */
   want(pod: EnrolmentPod | undefined): void {
+    const same = pod !== undefined && !this.#gone && JSON.stringify(pod) === JSON.stringify(this.#pod);
     this.#gone = pod === undefined;
     if (pod !== undefined) this.#pod = pod;
-    this.kick();
+    // A pod that fails keeps its distance between attempts, however often others change.
+    if (!same || this.#retry === undefined) this.kick();
   }
 
   /** Looks again at once, such as when a node agent has come. */
   kick(): void {
     this.#dirty = true;
     clearTimeout(this.#retry);
+    this.#retry = undefined;
     if (this.#stopped) return;
     if (this.#active) return;
     this.#active = true;
