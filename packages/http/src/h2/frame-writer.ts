@@ -5,6 +5,9 @@ const SLAB_BYTES = 16_384;
 /** Payloads up to this are copied behind their header: one write instead of two (bench/h2.ts: more requests/s, same throughput). */
 const COPY_UP_TO = 2048;
 
+/** What the transport is given beyond the point where it asks to pause: a socket that has nothing left to write idles for a turn of the event loop. */
+const BEYOND_FULL = 256 * 1024;
+
 /**
  * Writes frames to the transport. Headers, control frames and small payloads gather in a slab; larger payloads pass as the slices they are.
  * Everything written while the event loop delivers one round of input goes out together (one TLS record, one system call).
@@ -18,7 +21,9 @@ export class FrameWriter {
   #start = 0;
   #end = 0;
   #scheduled = false;
-  /** The transport asked to pause; DATA waits, control frames do not. */
+  /** Bytes written since the transport asked to pause. */
+  #beyond = 0;
+  /** The transport has enough; DATA waits, control frames do not. */
   blocked = false;
 
   constructor(transport: ByteStream) {
@@ -37,7 +42,7 @@ export class FrameWriter {
     this.#reserve(FRAME_HEADER_BYTES);
     this.#header(FRAME.data, flags, streamId, length);
     this.#handOver();
-    if (!this.#transport.write(payload)) this.blocked = true;
+    this.#give(payload);
   }
 
   /** HEADERS, with CONTINUATION when the block is larger than the peer's frames. The block is copied. */
@@ -70,6 +75,12 @@ export class FrameWriter {
     this.#reserve(bytes.length);
     this.#slab.set(bytes, this.#end);
     this.#end += bytes.length;
+  }
+
+  /** The transport has written everything. */
+  drained(): void {
+    this.#beyond = 0;
+    this.blocked = false;
   }
 
   /** Gives everything to the transport now. */
@@ -129,6 +140,12 @@ export class FrameWriter {
     if (this.#end === this.#start) return;
     const region = this.#slab.subarray(this.#start, this.#end);
     this.#start = this.#end;
-    if (!this.#transport.write(region)) this.blocked = true;
+    this.#give(region);
+  }
+
+  #give(bytes: Uint8Array): void {
+    if (this.#transport.write(bytes)) return;
+    this.#beyond += bytes.length;
+    if (this.#beyond >= BEYOND_FULL) this.blocked = true;
   }
 }

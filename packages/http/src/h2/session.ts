@@ -162,7 +162,7 @@ class Session implements Http2Session, ByteSink, StreamOwner, SenderEvents, Inbo
   }
 
   onDrain(): void {
-    this.#writer.blocked = false;
+    this.#writer.drained();
     this.#sender.pump();
   }
 

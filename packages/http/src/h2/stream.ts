@@ -78,7 +78,7 @@ export class Stream implements Http2Stream {
   attach(handler: StreamHandler): void {
     const first = this.#handler === undefined;
     this.#handler = handler;
-    if (first || this.#pending.bytes > 0) this.#schedule();
+    if (this.#pending.bytes > 0 || (first && (this.remoteEnded || this.#closed))) this.#schedule();
   }
 
   detach(): void {
