@@ -1,17 +1,15 @@
 import { join } from 'node:path';
-import type { SpiffeId } from '@ambit/common/identity/spiffe';
 import type { Logger } from '@ambit/common/telemetry/log';
 import type { ObjectStore } from './collections/object-store.ts';
 import type { ObjectWriter } from './collections/object-writer.ts';
 import { readInputs } from './derive/inputs.ts';
 import type { Mesh } from './derive/mesh.ts';
 import type { VipRanges } from './derive/vip-allocation.ts';
-import { podSpec } from './files/schema/pod.ts';
-import { read } from './files/schema/schema.ts';
+import { Access } from './access.ts';
 import { Provisioner } from './provision/provisioner.ts';
 import { Publisher } from './publish.ts';
 import { Reconciler } from './reconciler.ts';
-import { type Caller, tokenAuthenticator } from './serve/authenticate.ts';
+import { tokenAuthenticator } from './serve/authenticate.ts';
 import { CertificateAuthority } from './serve/ca.ts';
 import { type GrpcServer, startGrpcServer } from './serve/grpc-server.ts';
 import type { PushOptions } from './serve/push.ts';
@@ -122,49 +120,4 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     clients: () => server.status(),
     settled: () => reconciler.run(),
   };
-}
-
-/** Who may call, and for whom, judged by the pods that exist now. */
-class Access {
-  readonly #store: ObjectStore;
-  readonly #nodeAccounts: ReadonlySet<string>;
-  readonly #nodeName: string;
-
-  constructor(store: ObjectStore, nodeAccounts: readonly string[], nodeName: string) {
-    this.#store = store;
-    this.#nodeAccounts = new Set(nodeAccounts);
-    this.#nodeName = nodeName;
-  }
-
-  /** A token is good as long as its pod exists under the same uid; node agents need not be pods of this store. */
-  admit(caller: Caller | undefined): Caller | undefined {
-    if (caller === undefined) return undefined;
-    const { namespace, serviceAccount } = caller.identity;
-    if (this.#nodeAccounts.has(`${namespace}/${serviceAccount}`)) return caller;
-    const pod = this.#store.get('Pod', namespace, caller.podName);
-    return pod?.metadata.uid === caller.podUid ? caller : undefined;
-  }
-
-  /** At least one pod of that account must live on the caller's node and not have failed. */
-  mayImpersonate(caller: Caller, identity: SpiffeId): boolean {
-    const node = this.#nodeOf(caller.identity.namespace, caller.podName);
-    for (const { metadata, spec, status } of this.#store.list('Pod')) {
-      if (metadata.namespace !== identity.namespace || status?.['phase'] === 'Failed') continue;
-      const pod = read(podSpec, spec);
-      const account = pod?.serviceAccountName ?? pod?.serviceAccount ?? 'default';
-      if (account === identity.serviceAccount && (pod?.nodeName ?? this.#nodeName) === node) return true;
-    }
-    return false;
-  }
-
-  /** Only the pods of a Gateway get its configuration. */
-  servesGateway(caller: Caller, gateway: string): boolean {
-    const pod = this.#store.get('Pod', caller.identity.namespace, caller.podName);
-    return pod?.metadata.labels?.['gateway.networking.k8s.io/gateway-name'] === gateway;
-  }
-
-  #nodeOf(namespace: string, podName: string): string {
-    const pod = this.#store.get('Pod', namespace, podName);
-    return (pod === undefined ? undefined : read(podSpec, pod.spec)?.nodeName) ?? this.#nodeName;
-  }
 }

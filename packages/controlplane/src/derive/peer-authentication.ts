@@ -9,7 +9,7 @@ export const STRICT_POLICY = 'istio_converted_static_strict';
 export interface PeerAuthenticationPolicies {
   readonly policies: readonly Policy[];
   /** `namespace/name` of the policies that hold for a workload. */
-  policiesFor(namespace: string, labels: Labels): readonly string[];
+  readonly policiesFor: (namespace: string, labels: Labels) => readonly string[];
 }
 
 type Mode = 'STRICT' | 'PERMISSIVE';

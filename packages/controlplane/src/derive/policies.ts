@@ -12,7 +12,7 @@ export interface L4Policies {
   /** What the node agent makes of each policy without targets. */
   readonly outcomes: ReadonlyMap<AuthorizationPolicyForm, L4Outcome>;
   /** Sorted selector policies, then those of PeerAuthentication. */
-  policiesFor(namespace: string, labels: Labels): readonly string[];
+  readonly policiesFor: (namespace: string, labels: Labels) => readonly string[];
 }
 
 export interface L4Outcome {

@@ -48,16 +48,21 @@ export function deriveWaypoints(inputs: Inputs): Waypoints {
   return {
     all,
     bind: ({ namespace, labels }, traffic) => {
-      const own = labels?.['istio.io/use-waypoint'] !== undefined;
-      const source = own ? labels : inputs.namespaces.get(namespace)?.metadata.labels;
-      const name = source?.['istio.io/use-waypoint'];
-      if (name === undefined || name === 'none') return NO_BINDING;
-      const key = `${source?.['istio.io/use-waypoint-namespace'] ?? namespace}/${name}`;
+      const own = wantedWaypoint(labels, namespace);
+      const key = own ?? wantedWaypoint(inputs.namespaces.get(namespace)?.metadata.labels, namespace);
+      if (key === undefined || key === 'none') return NO_BINDING;
       const binding = attach(all.get(key), key, { namespace, traffic, inputs });
       const mismatch = binding.kind === 'failed' && binding.reason === 'UnsupportedTrafficType';
-      return mismatch && traffic === 'workload' && !own ? NO_BINDING : binding;
+      return mismatch && traffic === 'workload' && own === undefined ? NO_BINDING : binding;
     },
   };
+}
+
+/** `namespace/name` that the labels ask for, `none` when they opt out, undefined when they say nothing. */
+function wantedWaypoint(labels: Labels | undefined, namespace: string): string | undefined {
+  const name = labels?.['istio.io/use-waypoint'];
+  if (name === undefined || name === 'none') return name;
+  return `${labels?.['istio.io/use-waypoint-namespace'] ?? namespace}/${name}`;
 }
 
 function waypointOf(gateway: GatewayForm, inputs: Inputs): Waypoint {

@@ -21,7 +21,7 @@ export interface WorkloadContext {
   readonly waypoints: Waypoints;
   readonly services: Services;
   /** Names of the policies that select a workload of this namespace with these labels. */
-  policiesFor(namespace: string, labels: Labels): readonly string[];
+  readonly policiesFor: (namespace: string, labels: Labels) => readonly string[];
 }
 
 /** Pods, WorkloadEntries, endpoints of ServiceEntries and of EndpointSlices as workloads. */

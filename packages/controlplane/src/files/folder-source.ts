@@ -233,16 +233,18 @@ export class FolderSource implements ObjectWriter {
   /** After the user's files changed: layers that an edit overtook go, unless a broken file hides what they lie over. */
   #reload(): void {
     for (const error of this.#user.errors) this.#options.log?.error('file refused', { at: formatSourceError(error) });
-    if (this.#user.errors.length === 0)
-      for (const [key, layer] of this.#layers) {
-        const base = this.#user.objects.get(key)?.object;
-        if (base !== undefined && layer.object !== undefined && layer.over !== objectDigest(base))
-          this.#setLayer(key, base, { ...NO_LAYER, patch: layer.patch });
-        else if (isSpent(base, layer)) this.#setLayer(key, base ?? layerObject(key), NO_LAYER);
-      }
+    const complete = this.#user.errors.length === 0;
+    if (complete) for (const [key, layer] of this.#layers) this.#dropOvertaken(key, layer);
     this.#publish();
-    const known = this.#user.errors.length === 0;
-    for (const key of known ? this.#records.keys() : []) if (!this.#published.has(key)) this.#records.forget(key);
+    if (!complete) return;
+    for (const key of this.#records.keys()) if (!this.#published.has(key)) this.#records.forget(key);
+  }
+
+  #dropOvertaken(key: string, layer: Layer): void {
+    const base = this.#user.objects.get(key)?.object;
+    if (base !== undefined && layer.object !== undefined && layer.over !== objectDigest(base))
+      this.#setLayer(key, base, { ...NO_LAYER, patch: layer.patch });
+    else if (isSpent(base, layer)) this.#setLayer(key, base ?? layerObject(key), NO_LAYER);
   }
 
   /** Brings the store to what is in force now. */

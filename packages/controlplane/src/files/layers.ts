@@ -65,14 +65,13 @@ export const joinPatches = (first: MetadataPatch, then: MetadataPatch): Metadata
 });
 
 /** The patch without what an applied object says itself: the newer word counts. */
-export function withoutStated(patch: MetadataPatch, object: KubeObject): MetadataPatch {
-  const keep = (
-    values: Readonly<Record<string, string | null>> | undefined,
-    stated: Readonly<Record<string, string>> | undefined,
-  ): Record<string, string | null> =>
-    Object.fromEntries(Object.entries(values ?? {}).filter(([key]) => stated?.[key] === undefined));
-  return {
-    labels: keep(patch.labels, object.metadata.labels),
-    annotations: keep(patch.annotations, object.metadata.annotations),
-  };
-}
+export const withoutStated = (patch: MetadataPatch, { metadata }: KubeObject): MetadataPatch => ({
+  labels: unstated(patch.labels, metadata.labels),
+  annotations: unstated(patch.annotations, metadata.annotations),
+});
+
+const unstated = (
+  values: Readonly<Record<string, string | null>> | undefined,
+  stated: Readonly<Record<string, string>> | undefined,
+): Record<string, string | null> =>
+  Object.fromEntries(Object.entries(values ?? {}).filter(([key]) => stated?.[key] === undefined));

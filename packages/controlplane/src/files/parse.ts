@@ -1,14 +1,4 @@
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isPair,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseAllDocuments,
-  type Node,
-} from 'yaml';
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type Node } from 'yaml';
 import type { Path } from './schema/schema.ts';
 
 /** Something wrong in a file, as an editor can jump to it. */
@@ -95,19 +85,19 @@ function offsetOf(document: Document.Parsed, path: Path, at: 'key' | 'value'): n
   let node: unknown = document.contents;
   let offset = startOf(node) ?? document.range[0];
   for (const [i, step] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document);
-    const last = i === path.length - 1;
-    if (isMap(node)) {
-      const pair: unknown = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(step));
-      if (!isPair(pair)) return offset;
-      offset = (last && at === 'key' ? startOf(pair.key) : (startOf(pair.value) ?? startOf(pair.key))) ?? offset;
-      node = pair.value;
-    } else if (isSeq(node) && typeof step === 'number') {
-      node = node.items[step];
-      offset = startOf(node) ?? offset;
-    } else return offset;
+    const next = child(isAlias(node) ? node.resolve(document) : node, step);
+    if (next === undefined) break;
+    const wantsKey = at === 'key' && i === path.length - 1;
+    offset = (wantsKey ? startOf(next.key) : startOf(next.value)) ?? startOf(next.key) ?? offset;
+    node = next.value;
   }
   return offset;
+}
+
+/** The entry of a map, or the item of a list, that one step of a path names. */
+function child(node: unknown, step: string | number): { readonly key: unknown; readonly value: unknown } | undefined {
+  if (isMap(node)) return node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(step));
+  return isSeq(node) && typeof step === 'number' ? { key: undefined, value: node.items[step] } : undefined;
 }
 
 function startOf(node: unknown): number | undefined {

@@ -132,8 +132,6 @@ export const formatPath = (path: Path): string =>
 /** The errors of labels and annotations that someone sets, as `apply` would find them; `what` names the object. */
 export function checkMetadataPatch(patch: MetadataPatch, what: string): SourceError[] {
   const report = newReport(true);
-  const present = (values: Readonly<Record<string, string | null>> | undefined): Record<string, unknown> =>
-    Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => value !== null));
   metadata.check(
     { name: 'any', labels: present(patch.labels), annotations: present(patch.annotations) },
     ['metadata'],
@@ -147,3 +145,6 @@ export function checkMetadataPatch(patch: MetadataPatch, what: string): SourceEr
     message: one.message,
   }));
 }
+
+const present = (values: Readonly<Record<string, string | null>> | undefined): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => value !== null));

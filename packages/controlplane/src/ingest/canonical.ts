@@ -6,18 +6,16 @@ export interface CanonicalNames {
   readonly canonicalRevision: string;
 }
 
-export const canonicalNames = (labels: Labels | undefined, workloadName: string): CanonicalNames => ({
-  canonicalName:
-    labels?.['service.istio.io/canonical-name'] ??
-    labels?.['app.kubernetes.io/name'] ??
-    labels?.['app'] ??
-    workloadName,
-  canonicalRevision:
-    labels?.['service.istio.io/canonical-revision'] ??
-    labels?.['app.kubernetes.io/version'] ??
-    labels?.['version'] ??
-    'latest',
+const NAME_LABELS = ['service.istio.io/canonical-name', 'app.kubernetes.io/name', 'app'];
+const REVISION_LABELS = ['service.istio.io/canonical-revision', 'app.kubernetes.io/version', 'version'];
+
+export const canonicalNames = (labels: Labels, workloadName: string): CanonicalNames => ({
+  canonicalName: firstOf(labels, NAME_LABELS) ?? workloadName,
+  canonicalRevision: firstOf(labels, REVISION_LABELS) ?? 'latest',
 });
+
+const firstOf = (labels: Labels, keys: readonly string[]): string | undefined =>
+  keys.map((key) => labels[key]).find((value) => value !== undefined);
 
 /** Whether a workload takes HBONE: captured by a node agent, or a proxy that terminates it itself. */
 export function tunnelOf(object: { readonly labels?: Labels; readonly annotations?: Labels }): {

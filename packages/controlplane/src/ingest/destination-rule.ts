@@ -37,18 +37,19 @@ export const ingestDestinationRule: (rule: KubeObject) => DestinationRuleForm | 
   for (const { port, ...settings } of spec.trafficPolicy?.portLevelSettings ?? [])
     if (port?.number !== undefined) ports.set(port.number, settings);
   const namespace = rule.metadata.namespace ?? 'default';
-  const form = (policy: PortTrafficPolicy): TrafficForm => ({
-    tls: tlsOf(policy.tls),
-    loadBalancer: loadBalancerOf(policy.loadBalancer?.simple),
-    pool: poolOf(policy.connectionPool),
-  });
   return {
     object: rule,
     namespace,
     host: spec.host,
     exportTo: spec.exportTo ?? ['*'],
-    forPort: (port) => form({ ...general, ...ports.get(port) }),
+    forPort: (port) => trafficOf({ ...general, ...ports.get(port) }),
   };
+});
+
+const trafficOf = (policy: PortTrafficPolicy): TrafficForm => ({
+  tls: tlsOf(policy.tls),
+  loadBalancer: loadBalancerOf(policy.loadBalancer?.simple),
+  pool: poolOf(policy.connectionPool),
 });
 
 export const DEFAULT_TRAFFIC: TrafficForm = Object.freeze({

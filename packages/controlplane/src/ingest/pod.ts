@@ -47,25 +47,31 @@ export const ingestPod: (object: KubeObject) => PodForm | undefined = memoized((
   if (status.phase === 'Succeeded' || status.phase === 'Failed') return undefined;
   const addresses = addressesOf(status);
   if (addresses === undefined || addresses.length === 0) return undefined;
-  const { metadata } = pod;
+  const { uid = '', name, namespace = 'default', labels = {}, deletionTimestamp } = pod.metadata;
   const workloadName = workloadNameOf(pod);
-  const ready = status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
   return {
     object: pod,
-    namespace: metadata.namespace ?? 'default',
-    name: metadata.name,
-    uid: metadata.uid ?? '',
-    labels: metadata.labels ?? {},
+    namespace,
+    name,
+    uid,
+    labels,
     addresses,
-    healthy: ready && metadata.deletionTimestamp === undefined,
-    ...tunnelOf(metadata),
-    hostNetwork: spec.hostNetwork ?? false,
-    serviceAccount: spec.serviceAccountName ?? spec.serviceAccount ?? 'default',
-    node: spec.nodeName ?? '',
+    healthy: deletionTimestamp === undefined && isReady(status),
+    ...tunnelOf(pod.metadata),
+    ...placeOf(spec),
     workloadName,
-    ...canonicalNames(metadata.labels, workloadName),
+    ...canonicalNames(labels, workloadName),
     ports: namedPorts(spec),
   };
+});
+
+const isReady = ({ conditions = [] }: PodStatus): boolean =>
+  conditions.some((one) => one.type === 'Ready' && one.status === 'True');
+
+const placeOf = (spec: PodSpec): Pick<PodForm, 'hostNetwork' | 'serviceAccount' | 'node'> => ({
+  hostNetwork: spec.hostNetwork ?? false,
+  serviceAccount: spec.serviceAccountName ?? spec.serviceAccount ?? 'default',
+  node: spec.nodeName ?? '',
 });
 
 function addressesOf({ podIP, podIPs }: PodStatus): IpAddress[] | undefined {

@@ -7,6 +7,8 @@ import { parseProtocol } from '../files/schema/protocol.ts';
 import { list, object, read, type Schema, text } from '../files/schema/schema.ts';
 import {
   type Resolution,
+  type ServiceEntryPort,
+  type ServiceEntrySpec,
   serviceEntrySpec,
   type WorkloadEntrySpec,
   workloadEntrySpec,
@@ -60,32 +62,43 @@ const status: Schema<{ readonly addresses?: readonly AllocatedAddress[] }> = obj
 export const ingestServiceEntry: (entry: KubeObject) => ServiceEntryForm | undefined = memoized((entry) => {
   const spec = read(serviceEntrySpec, entry.spec);
   if (spec === undefined) return undefined;
-  const { metadata } = entry;
-  const addresses = (spec.addresses ?? []).map((one) => ({ ip: parseIp(one), cidr: parseCidr(one) }));
-  if (addresses.some((one) => one.ip === undefined && one.cidr === undefined)) return undefined;
-  const resolution = spec.resolution ?? 'NONE';
-  const label = metadata.labels?.['networking.istio.io/enable-autoallocate-ip']?.toLowerCase();
+  const { resolution = 'NONE' } = spec;
+  const { name, namespace = 'default', labels } = entry.metadata;
+  const addresses = addressesOf(spec);
+  if (addresses === undefined) return undefined;
+  const optedOut = labels?.['networking.istio.io/enable-autoallocate-ip']?.toLowerCase() === 'false';
   return {
     object: entry,
-    namespace: metadata.namespace ?? 'default',
-    name: metadata.name,
+    namespace,
+    name,
     hosts: [...new Set(spec.hosts)],
-    vips: addresses.map((one) => one.ip).filter((ip) => ip !== undefined),
-    cidrVips: addresses.filter((one) => one.ip === undefined).flatMap((one) => one.cidr ?? []),
-    ports: (spec.ports ?? []).map((port) => ({
-      number: port.number,
-      name: port.name,
-      protocol: parseProtocol(port.protocol),
-      target: port.targetPort ?? port.number,
-    })),
+    ...addresses,
+    ports: (spec.ports ?? []).map(portForm),
     resolution,
     external: spec.location !== 'MESH_INTERNAL',
     endpoints: (spec.endpoints ?? []).map(endpointForm),
-    selector: spec.workloadSelector === undefined ? undefined : (spec.workloadSelector.labels ?? {}),
+    selector: spec.workloadSelector && (spec.workloadSelector.labels ?? {}),
     subjectAltNames: spec.subjectAltNames ?? [],
-    autoAllocate: resolution !== 'NONE' && addresses.length === 0 && label !== 'false',
+    autoAllocate: resolution !== 'NONE' && (spec.addresses ?? []).length === 0 && !optedOut,
     allocated: allocatedOf(entry),
   };
+});
+
+/** Undefined when one of them is no address. */
+function addressesOf({ addresses = [] }: ServiceEntrySpec): Pick<ServiceEntryForm, 'vips' | 'cidrVips'> | undefined {
+  const parsed = addresses.map((one) => ({ ip: parseIp(one), cidr: parseCidr(one) }));
+  if (parsed.some((one) => one.cidr === undefined)) return undefined;
+  return {
+    vips: parsed.flatMap((one) => one.ip ?? []),
+    cidrVips: parsed.flatMap((one) => (one.ip === undefined ? (one.cidr ?? []) : [])),
+  };
+}
+
+const portForm = ({ number, name, protocol, targetPort = number }: ServiceEntryPort): PortForm => ({
+  number,
+  name,
+  protocol: parseProtocol(protocol),
+  target: targetPort,
 });
 
 function allocatedOf(entry: KubeObject): ReadonlyMap<string, readonly IpAddress[]> {

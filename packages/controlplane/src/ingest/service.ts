@@ -72,13 +72,14 @@ const NODES: readonly LoadBalancingScope[] = [...ZONES, 'SUBZONE', 'NODE'];
 
 /** Istio's reading of trafficDistribution; a word that is not known means any endpoint. */
 export function trafficDistribution(word: string | undefined): LoadBalancing {
-  switch (word?.toLowerCase()) {
-    case 'preferclose':
-    case 'prefersamezone':
-      return { mode: 'FAILOVER', preferences: ZONES, healthPolicy: 'ONLY_HEALTHY' };
-    case 'prefersamenode':
-      return { mode: 'FAILOVER', preferences: NODES, healthPolicy: 'ONLY_HEALTHY' };
-    default:
-      return STANDARD_LOAD_BALANCING;
-  }
+  const preferences = DISTRIBUTIONS[word?.toLowerCase() ?? ''];
+  return preferences === undefined
+    ? STANDARD_LOAD_BALANCING
+    : { mode: 'FAILOVER', preferences, healthPolicy: 'ONLY_HEALTHY' };
 }
+
+const DISTRIBUTIONS: Readonly<Record<string, readonly LoadBalancingScope[]>> = {
+  preferclose: ZONES,
+  prefersamezone: ZONES,
+  prefersamenode: NODES,
+};

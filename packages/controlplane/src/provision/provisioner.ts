@@ -39,7 +39,7 @@ export class Provisioner {
     const wanted = this.#wanted(inputs);
     for (const object of wanted.values()) await this.#apply(object);
     for (const kind of ['Deployment', 'Service', 'ServiceAccount'])
-      for (const object of [...this.#options.store.list(kind)])
+      for (const object of Array.from(this.#options.store.list(kind)))
         if (this.#isOrphan(object, wanted)) await this.#remove(object);
   }
 

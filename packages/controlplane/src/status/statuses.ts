@@ -4,9 +4,10 @@ import { NO_BINDING } from '../derive/waypoints.ts';
 import { BUILT_IN_CLASSES } from '../provision/gateway-class.ts';
 import { isProvisioned, renderedName } from '../provision/waypoint.ts';
 import { list, object, read, text } from '../files/schema/schema.ts';
+import type { AuthorizationPolicyForm } from '../ingest/authorization-policy.ts';
 import type { GatewayForm } from '../ingest/gateway.ts';
 import { bindingConditions, missingWaypoint, WAYPOINT_BOUND, WAYPOINT_MISSING } from './binding-status.ts';
-import { conditionsSchema, type TimedCondition } from './conditions.ts';
+import { type Condition, conditionsSchema, type TimedCondition } from './conditions.ts';
 import {
   GATEWAY_CONDITIONS,
   type GatewayAddressStatus,
@@ -23,7 +24,7 @@ const CLASS = new Set(['Accepted']);
 
 /** The statuses of everything whose status follows from the mesh alone. */
 export function* meshStatuses({ inputs, bindings }: Mesh): Generator<WantedStatus> {
-  const { services, workloads, l4, targets } = bindings;
+  const { services, workloads } = bindings;
   for (const { object } of inputs.services)
     yield {
       object,
@@ -38,16 +39,19 @@ export function* meshStatuses({ inputs, bindings }: Mesh): Generator<WantedStatu
   }
   for (const [{ object }, binding] of workloads.entryBindings)
     yield { object, owned: BINDING, conditions: bindingConditions(object, binding) };
-  for (const form of inputs.policies) {
-    const outcome = l4.outcomes.get(form);
-    const ztunnel = outcome === undefined ? [] : [ztunnelCondition(form, outcome)];
-    const waypoint = waypointCondition(form, targets.get(form) ?? []);
-    yield { object: form.object, owned: POLICY, conditions: waypoint === undefined ? ztunnel : [...ztunnel, waypoint] };
-  }
+  for (const form of inputs.policies)
+    yield { object: form.object, owned: POLICY, conditions: policyConditions(form, bindings) };
   for (const { name } of BUILT_IN_CLASSES) {
     const gatewayClass = inputs.gatewayClasses.get(name)?.object;
     if (gatewayClass !== undefined) yield classStatus(gatewayClass);
   }
+}
+
+function policyConditions(form: AuthorizationPolicyForm, { l4, targets }: Mesh['bindings']): Condition[] {
+  const outcome = l4.outcomes.get(form);
+  const ztunnel = outcome === undefined ? [] : [ztunnelCondition(form, outcome)];
+  const waypoint = waypointCondition(form, targets.get(form) ?? []);
+  return waypoint === undefined ? ztunnel : [...ztunnel, waypoint];
 }
 
 const classStatus = (gatewayClass: KubeObject): WantedStatus => ({

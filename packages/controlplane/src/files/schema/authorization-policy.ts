@@ -1,7 +1,7 @@
 import { parseCidr } from '@ambit/common/address/cidr';
 import { checkMatchLabels, type Metadata } from './metadata.ts';
 import { pathTemplateProblem } from './path-template.ts';
-import { choice, list, map, object, type Path, refuse, type Report, type Schema, text, warn } from './schema.ts';
+import { choice, isSet, list, map, object, type Path, refuse, type Report, type Schema, text, warn } from './schema.ts';
 
 type Values = readonly string[];
 
@@ -139,17 +139,21 @@ function checkSource(value: Source, path: Path, report: Report): void {
   for (const field of ['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks'] as const)
     checkCidrs(value[field], [...path, field], report);
   for (const field of ['serviceAccounts', 'notServiceAccounts'] as const)
-    for (const [i, one] of (value[field] ?? []).entries())
-      if (one.includes('*') || one.split('/').length > 2)
-        refuse(
-          report,
-          [...path, field, i],
-          `expected <service account> or <namespace>/<service account> without wildcards, found ${one}`,
-        );
-  const accounts = value.serviceAccounts ?? value.notServiceAccounts;
-  const others = value.namespaces ?? value.notNamespaces ?? value.principals ?? value.notPrincipals;
-  if (accounts !== undefined && others !== undefined)
+    checkAccounts(value[field], [...path, field], report);
+  const accounts = [value.serviceAccounts, value.notServiceAccounts].some((one) => one !== undefined);
+  const others = [value.namespaces, value.notNamespaces, value.principals, value.notPrincipals];
+  if (accounts && others.some((one) => one !== undefined))
     refuse(report, path, 'serviceAccounts stand alone: expected no namespaces or principals beside them');
+}
+
+function checkAccounts(accounts: Values | undefined, path: Path, report: Report): void {
+  for (const [i, one] of (accounts ?? []).entries())
+    if (one.includes('*') || one.split('/').length > 2)
+      refuse(
+        report,
+        [...path, i],
+        `expected <service account> or <namespace>/<service account> without wildcards, found ${one}`,
+      );
 }
 
 function checkOperation(value: Operation, path: Path, report: Report): void {
@@ -246,7 +250,13 @@ function checkTargetRef(ref: TargetRef, path: Path, report: Report): void {
 
 /** Istio's checks of an AuthorizationPolicy across its fields. */
 export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec, metadata: Metadata, report: Report): void {
-  const action = spec.action ?? 'ALLOW';
+  checkScope(spec, report);
+  checkAction(spec, metadata, report);
+  if (spec.action === 'CUSTOM') checkCustom(spec, report);
+  if (spec.action === 'DENY') warnHttpOnly(spec, report);
+}
+
+function checkScope(spec: AuthorizationPolicySpec, report: Report): void {
   const targeted = spec.targetRef !== undefined || (spec.targetRefs ?? []).length > 0;
   if (spec.selector !== undefined && targeted)
     refuse(report, ['spec', 'selector'], 'expected either selector or targetRefs, found both', 'key');
@@ -255,25 +265,21 @@ export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec, metadata
   checkMatchLabels(spec.selector?.matchLabels, ['spec', 'selector', 'matchLabels'], report);
   if (spec.selector !== undefined && Object.keys(spec.selector.matchLabels ?? {}).length === 0)
     warn(report, ['spec', 'selector'], 'selector has no labels: the policy applies to the whole namespace', 'key');
-  if (spec.provider !== undefined && action !== 'CUSTOM')
-    refuse(report, ['spec', 'provider'], `provider belongs to action CUSTOM, found action ${action}`, 'key');
-  if (action === 'CUSTOM' && (spec.provider?.name ?? '') === '')
-    refuse(
-      report,
-      ['spec', 'action'],
-      'provider.name is missing: action CUSTOM expects the name of an extension provider',
-    );
-  if ((action === 'DENY' || action === 'CUSTOM') && (spec.rules ?? []).length === 0)
-    refuse(report, ['spec', 'action'], `a ${action} policy without rules never matches: expected at least one rule`);
-  if (metadata.annotations?.['istio.io/dry-run'] === 'true' && action !== 'ALLOW' && action !== 'DENY')
-    refuse(
-      report,
-      ['metadata', 'annotations', 'istio.io/dry-run'],
-      `dry run is for ALLOW and DENY, found action ${action}`,
-    );
-  if (action === 'CUSTOM') checkCustom(spec, report);
-  if (action === 'DENY') warnHttpOnly(spec, report);
 }
+
+function checkAction(spec: AuthorizationPolicySpec, metadata: Metadata, report: Report): void {
+  const { action = 'ALLOW', provider, rules = [] } = spec;
+  const at = ['spec', 'action'];
+  if (action !== 'CUSTOM' && provider !== undefined)
+    refuse(report, ['spec', 'provider'], `provider belongs to action CUSTOM, found action ${action}`, 'key');
+  if (action !== 'ALLOW' && action !== 'AUDIT' && rules.length === 0)
+    refuse(report, at, `a ${action} policy without rules never matches: expected at least one rule`);
+  if (metadata.annotations?.[DRY_RUN] === 'true' && DRY_RUN_ACTIONS.every((one) => one !== action))
+    refuse(report, ['metadata', 'annotations', DRY_RUN], `dry run is for ALLOW and DENY, found action ${action}`);
+}
+
+const DRY_RUN = 'istio.io/dry-run';
+const DRY_RUN_ACTIONS = ['ALLOW', 'DENY'];
 
 const IDENTITY_FIELDS: ReadonlySet<string> = new Set([
   'principals',
@@ -289,8 +295,14 @@ const IDENTITY_FIELDS: ReadonlySet<string> = new Set([
 ]);
 const IDENTITY_KEY = /^(source\.(namespace|principal|serviceAccount|trustDomain)|request\.auth\..+)$/;
 
-/** CUSTOM runs before identities are established. */
+/** CUSTOM asks a provider, and before identities are established. */
 function checkCustom(spec: AuthorizationPolicySpec, report: Report): void {
+  if (!isSet(spec.provider?.name))
+    refuse(
+      report,
+      ['spec', 'action'],
+      'provider.name is missing: action CUSTOM expects the name of an extension provider',
+    );
   for (const [i, rule] of (spec.rules ?? []).entries()) {
     for (const [j, from] of (rule.from ?? []).entries())
       for (const field of Object.keys(from.source ?? {}))

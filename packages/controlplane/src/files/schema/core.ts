@@ -4,11 +4,14 @@ import {
   choice,
   either,
   integer,
+  isSet,
   list,
   map,
   object,
   port,
+  type Path,
   refuse,
+  type Report,
   type Schema,
   text,
   textOf,
@@ -97,24 +100,23 @@ export const serviceSpec: Schema<ServiceSpec> = object<ServiceSpec>(
       'sessionAffinityConfig',
     ],
     rules: (spec, path, report) => {
-      if (spec.type === 'ExternalName' && (spec.externalName ?? '') === '')
+      if (spec.type === 'ExternalName' && !isSet(spec.externalName))
         refuse(report, path, 'externalName is missing: a Service of type ExternalName expects a host name');
-      const seen = new Set<string>();
-      for (const [i, one] of (spec.ports ?? []).entries()) {
-        const key = `${one.protocol ?? 'TCP'} ${one.port}`;
-        if (seen.has(key))
-          refuse(report, [...path, 'ports', i, 'port'], `port ${key} is there twice: expected each once`);
-        seen.add(key);
-        if ((spec.ports?.length ?? 0) > 1 && (one.name ?? '') === '')
-          refuse(
-            report,
-            [...path, 'ports', i],
-            'name is missing: a Service with several ports expects a name for each',
-          );
-      }
+      checkPorts(spec.ports ?? [], [...path, 'ports'], report);
     },
   },
 );
+
+function checkPorts(ports: readonly ServicePortSpec[], path: Path, report: Report): void {
+  const seen = new Set<string>();
+  for (const [i, { protocol = 'TCP', port, name }] of ports.entries()) {
+    const key = `${protocol} ${port}`;
+    if (seen.has(key)) refuse(report, [...path, i, 'port'], `port ${key} is there twice: expected each once`);
+    seen.add(key);
+    if (ports.length > 1 && !isSet(name))
+      refuse(report, [...path, i], 'name is missing: a Service with several ports expects a name for each');
+  }
+}
 
 export const namespaceSpec: Schema<object> = object<object>({}, { accepted: ['finalizers'] });
 

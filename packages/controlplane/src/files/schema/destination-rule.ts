@@ -5,6 +5,7 @@ import {
   boolean,
   choice,
   integer,
+  isSet,
   list,
   map,
   object,
@@ -74,23 +75,25 @@ const tls: Schema<ClientTlsSettings> = object<ClientTlsSettings>(
 
 /** Where the key material comes from must be said once: files or a Secret, and MUTUAL needs one of them. */
 function checkTls(value: ClientTlsSettings, path: Path, report: Report): void {
-  const files = (value.clientCertificate ?? '') !== '' || (value.privateKey ?? '') !== '';
-  const secret = (value.credentialName ?? '') !== '';
-  if (value.mode === 'MUTUAL' && !secret) {
-    if ((value.clientCertificate ?? '') === '')
-      refuse(report, path, 'mode MUTUAL expects credentialName, or clientCertificate and privateKey');
-    else if ((value.privateKey ?? '') === '')
-      refuse(report, path, 'privateKey is missing: mode MUTUAL expects it beside clientCertificate');
-  }
-  if (secret && (files || (value.caCertificates ?? '') !== ''))
+  const secret = isSet(value.credentialName);
+  const files = [value.clientCertificate, value.privateKey, value.caCertificates].some(isSet);
+  if (value.mode === 'MUTUAL' && !secret) checkKeyFiles(value, path, report);
+  if (secret && files)
     refuse(
       report,
       [...path, 'credentialName'],
       'expected either credentialName or certificate files, found both',
       'key',
     );
-  if (value.mode === 'ISTIO_MUTUAL' && (files || secret || (value.caCertificates ?? '') !== ''))
+  if (value.mode === 'ISTIO_MUTUAL' && (files || secret))
     refuse(report, path, 'mode ISTIO_MUTUAL uses the mesh certificate: expected no certificate fields');
+}
+
+function checkKeyFiles(value: ClientTlsSettings, path: Path, report: Report): void {
+  if (!isSet(value.clientCertificate))
+    refuse(report, path, 'mode MUTUAL expects credentialName, or clientCertificate and privateKey');
+  else if (!isSet(value.privateKey))
+    refuse(report, path, 'privateKey is missing: mode MUTUAL expects it beside clientCertificate');
 }
 
 type Http = NonNullable<ConnectionPoolSettings['http']>;

@@ -14,12 +14,23 @@ export function readObject(value: Record<string, unknown>, kind: Kind): KubeObje
     ...(Array.isArray(meta['ownerReferences']) && { ownerReferences: meta['ownerReferences'] }),
   };
   const { status: _status, ...rest } = value;
+  const body = withoutNulls(rest);
   return {
-    ...rest,
+    ...body,
     apiVersion: apiVersionOf(kind),
     kind: kind.kind,
     metadata: metadata as unknown as ObjectMeta,
-  } as KubeObject;
+  };
+}
+
+/** A field that is null means the same as one that is not there. */
+function withoutNulls(value: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).flatMap(([key, one]) => (one === null ? [] : [[key, compact(one)]])));
+}
+
+function compact(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(compact);
+  return isRecord(value) ? withoutNulls(value) : value;
 }
 
 /** An object that was stored as JSON by us; undefined when the text is not one. */

@@ -132,14 +132,19 @@ export function object<T>(fields: Fields<T>, options: ObjectOptions<T> = {}): Sc
         if (field === undefined) fits = unknownField(name, path, report) && fits;
         else if (entry !== null) fits = field.check(entry, [...path, name], report) && fits;
       }
-      for (const name of options.required ?? [])
-        if (value[name] === undefined || value[name] === null)
-          fits = refuse(report, path, `${name} is missing: expected ${known.get(name)?.expects ?? 'a value'}`);
+      fits = required(value, path, report) && fits;
       const errors = report.errors.length;
       if (fits) options.rules?.(value as T, path, report);
       return fits && report.errors.length === errors;
     },
   };
+
+  function required(value: Record<string, unknown>, path: Path, report: Report): boolean {
+    const missing = (options.required ?? []).filter((name) => value[name] === undefined || value[name] === null);
+    for (const name of missing)
+      refuse(report, path, `${name} is missing: expected ${known.get(name)?.expects ?? 'a value'}`);
+    return missing.length === 0;
+  }
 
   function unknownField(name: string, path: Path, report: Report): boolean {
     const at = [...path, name];
@@ -156,6 +161,9 @@ export function object<T>(fields: Fields<T>, options: ObjectOptions<T> = {}): Sc
   }
 }
 
+/** True for text that says something: an empty field means the same as none. */
+export const isSet = (value: string | undefined): value is string => value !== undefined && value !== '';
+
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -166,7 +174,7 @@ export function found(value: unknown): string {
   if (typeof value === 'object') return 'an object';
   if (typeof value === 'string')
     return `the text ${JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)}`;
-  return String(value);
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value;
 }
 
 /** The known name that differs by case or by at most two letters. */

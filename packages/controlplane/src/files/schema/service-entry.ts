@@ -5,10 +5,12 @@ import { type Metadata } from './metadata.ts';
 import {
   choice,
   integer,
+  isSet,
   list,
   map,
   object,
   port,
+  type Path,
   refuse,
   type Report,
   type Schema,
@@ -110,8 +112,13 @@ export function checkServiceEntry(spec: ServiceEntrySpec, metadata: Metadata, re
   checkEndpoints(spec, resolution, report);
   checkSelector(spec, resolution, report);
   if (resolution === 'DYNAMIC_DNS') checkDynamicDns(spec, metadata, report);
+  warnWithoutAddress(spec, metadata, report);
+}
+
+function warnWithoutAddress(spec: ServiceEntrySpec, metadata: Metadata, report: Report): void {
   const autoAllocate = metadata.labels?.['networking.istio.io/enable-autoallocate-ip']?.toLowerCase() !== 'false';
-  if (autoAllocate || (spec.addresses ?? []).length > 0 || resolution === 'NONE') return;
+  const passthrough = spec.resolution === undefined || spec.resolution === 'NONE';
+  if (autoAllocate || passthrough || (spec.addresses ?? []).length > 0) return;
   for (const [i, one] of (spec.ports ?? []).entries())
     if (!isHttp(parseProtocol(one.protocol)) && !isTls(parseProtocol(one.protocol)))
       warn(
@@ -186,22 +193,20 @@ function checkEndpoints(spec: ServiceEntrySpec, resolution: Resolution, report: 
     refuse(report, at, `DNS_ROUND_ROBIN takes one endpoint, found ${endpoints.length}`, 'key');
   const names = new Set((spec.ports ?? []).map((one) => one.name));
   for (const [i, endpoint] of endpoints.entries()) {
-    const address = endpoint.address ?? '';
-    if (resolution === 'STATIC' && address !== '' && isIP(address) === 0 && !address.startsWith('unix://'))
+    if (resolution === 'STATIC') checkStaticAddress(endpoint.address, [...at, i, 'address'], report);
+    for (const name of Object.keys(endpoint.ports ?? {}).filter((one) => !names.has(one)))
       refuse(
         report,
-        [...at, i, 'address'],
-        `resolution STATIC expects an IP address, found ${JSON.stringify(address)}`,
+        [...at, i, 'ports', name],
+        `port ${name} is not declared: expected one of ${[...names].join(', ')}`,
+        'key',
       );
-    for (const name of Object.keys(endpoint.ports ?? {}))
-      if (!names.has(name))
-        refuse(
-          report,
-          [...at, i, 'ports', name],
-          `port ${name} is not declared: expected one of ${[...names].join(', ')}`,
-          'key',
-        );
   }
+}
+
+function checkStaticAddress(address: string | undefined, at: Path, report: Report): void {
+  if (!isSet(address) || isIP(address) !== 0 || address.startsWith('unix://')) return;
+  refuse(report, at, `resolution STATIC expects an IP address, found ${JSON.stringify(address)}`);
 }
 
 function checkSelector(spec: ServiceEntrySpec, resolution: Resolution, report: Report): void {
@@ -217,6 +222,7 @@ function checkSelector(spec: ServiceEntrySpec, resolution: Resolution, report: R
 const DYNAMIC_PROTOCOLS = new Set(['HTTP', 'TLS', 'GRPC', 'HTTP2']);
 
 function checkDynamicDns(spec: ServiceEntrySpec, metadata: Metadata, report: Report): void {
+  checkDynamicPorts(spec, report);
   for (const [i, host] of spec.hosts.entries())
     if (!host.startsWith('*.'))
       refuse(report, ['spec', 'hosts', i], `DYNAMIC_DNS expects a wildcard host such as *.example.com, found ${host}`);
@@ -224,6 +230,11 @@ function checkDynamicDns(spec: ServiceEntrySpec, metadata: Metadata, report: Rep
     refuse(report, ['spec', 'addresses'], 'DYNAMIC_DNS expects no addresses', 'key');
   if ((spec.endpoints ?? []).length > 0)
     refuse(report, ['spec', 'endpoints'], 'DYNAMIC_DNS expects no endpoints', 'key');
+  if (spec.location === 'MESH_INTERNAL' && metadata.labels?.['istio.io/use-waypoint'] !== undefined)
+    refuse(report, ['spec', 'location'], 'DYNAMIC_DNS through a waypoint expects location: MESH_EXTERNAL');
+}
+
+function checkDynamicPorts(spec: ServiceEntrySpec, report: Report): void {
   for (const [i, one] of (spec.ports ?? []).entries())
     if (!DYNAMIC_PROTOCOLS.has(parseProtocol(one.protocol)))
       refuse(
@@ -231,6 +242,4 @@ function checkDynamicDns(spec: ServiceEntrySpec, metadata: Metadata, report: Rep
         ['spec', 'ports', i, 'protocol'],
         `DYNAMIC_DNS expects HTTP, TLS, GRPC or HTTP2, found ${one.protocol ?? 'no protocol'}`,
       );
-  if (spec.location !== 'MESH_EXTERNAL' && metadata.labels?.['istio.io/use-waypoint'] !== undefined)
-    refuse(report, ['spec', 'location'], 'DYNAMIC_DNS through a waypoint expects location: MESH_EXTERNAL');
 }
