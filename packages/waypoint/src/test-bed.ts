@@ -135,6 +135,8 @@ export class TestUpstream implements Upstream {
   readonly picks: PickRequest[] = [];
   readonly requests: TestRequest[] = [];
   readonly opened: MemoryStream[] = [];
+  /** Sends what was picked here for real. */
+  delegate: Upstream | undefined;
   next: (request: PickRequest) => PickResult = () => picked(endpointAt('203.0.113.10', 80));
   connectWith: (endpoint: UpstreamEndpoint) => Promise<UpstreamConnection> = () => {
     const [near, far] = MemoryStream.pair();
@@ -148,7 +150,7 @@ export class TestUpstream implements Upstream {
   }
 
   connect(endpoint: UpstreamEndpoint): Promise<UpstreamConnection> {
-    return this.connectWith(endpoint);
+    return this.delegate?.connect(endpoint, new AbortController().signal) ?? this.connectWith(endpoint);
   }
 
   // oxlint-disable-next-line max-params -- the contract's
@@ -158,6 +160,7 @@ export class TestUpstream implements Upstream {
     options: UpstreamRequestOptions,
     handler: StreamHandler,
   ): UpstreamStream {
+    if (this.delegate !== undefined) return this.delegate.request(endpoint, head, options, handler);
     const request = new TestRequest(endpoint, head, options, handler);
     this.requests.push(request);
     return request;

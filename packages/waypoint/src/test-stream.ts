@@ -91,13 +91,13 @@ export class MemoryStream implements ByteStream {
 }
 
 /** What the client at the far end of a tunnel received. */
-export class TestClient implements ByteSink {
-  readonly stream: MemoryStream;
+export class TestClient<Stream extends ByteStream = MemoryStream> implements ByteSink {
+  readonly stream: Stream;
   received = '';
   ended = false;
   closed = false;
 
-  constructor(stream: MemoryStream) {
+  constructor(stream: Stream) {
     this.stream = stream;
     stream.attach(this);
   }

@@ -1,0 +1,263 @@
+// deadline: 60s
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { HostPort } from '@ambit/common/address/host-port';
+import { spiffeId } from '@ambit/common/identity/spiffe';
+import { createLogger } from '@ambit/common/telemetry/log';
+import { HbonePool, type Credentials, type Tunnel } from '@ambit/hbone';
+import { Headers } from '@ambit/http/headers';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createTestAuthority } from '../../../test/harness/certificates.ts';
+import { type CaptureListener, listenForTunnels } from './capture/listener.ts';
+import { dialHbone } from './hbone-dial.ts';
+import { endpointAt, ip, listenerOf, meshOf, picked, TestBed } from './test-bed.ts';
+import { TestClient } from './test-stream.ts';
+import { answerTunnel } from './tunnels.ts';
+import { createUpstream } from './upstream/upstream.ts';
+
+const authority = createTestAuthority();
+const foreign = createTestAuthority();
+const WAYPOINT = authority.issue('spiffe://cluster.local/ns/egress/sa/waypoint');
+const CURL = authority.issue('spiffe://cluster.local/ns/default/sa/curl');
+
+/** A waypoint with real sockets: tunnels in, plain TCP to a backend on loopback out. */
+class RealWaypoint {
+  readonly bed: TestBed = new TestBed();
+  readonly warnings: string[] = [];
+  readonly pool: HbonePool = new HbonePool({
+    maxStreams: 100,
+    idleMs: 60_000,
+    streamWindow: 1 << 20,
+    connectionWindow: 4 << 20,
+    frameSize: 1 << 16,
+    dial: dialHbone,
+  });
+  #listener: CaptureListener | undefined;
+
+  async start(backendPort: number): Promise<void> {
+    const log = createLogger({ level: 'info', format: 'plain', write: (line) => void this.warnings.push(line) });
+    const upstream = createUpstream({
+      mesh: () => meshOf([]),
+      backend: () => undefined,
+      credential: () => undefined,
+      hbone: this.pool,
+      identity: () => Promise.resolve(WAYPOINT),
+      network: '',
+      addresses: [ip('127.0.0.1')],
+      log: log.scope('upstream'),
+    });
+    const { bed } = this;
+    bed.upstream.next = () => picked(endpointAt('127.0.0.1', backendPort));
+    bed.upstream.delegate = upstream;
+    const { self } = bed.pipeline.parts;
+    const listeners = {
+      byAddress: (_: string, address: string) => (address === '240.240.0.2' ? listenerOf('AUTO') : undefined),
+    };
+    this.#listener = await listenForTunnels({
+      hosts: ['127.0.0.1'],
+      port: 0,
+      credentials: () => Promise.resolve(WAYPOINT),
+      trustDomains: () => ['cluster.local'],
+      onTunnel: (request) =>
+        answerTunnel(request, { self, listeners, mesh: meshOf([]), pipeline: bed.pipeline, log: log.scope('capture') }),
+      log: log.scope('capture'),
+    });
+  }
+
+  get address(): HostPort {
+    return { ip: ip('127.0.0.1'), port: this.#listener?.port ?? 0 };
+  }
+
+  get listener(): CaptureListener {
+    if (this.#listener === undefined) throw new Error('not started');
+    return this.#listener;
+  }
+
+  open(destination: string, credentials: Credentials = CURL): Promise<Tunnel> {
+    const target = {
+      address: this.address,
+      accept: [spiffeId('cluster.local', 'egress', 'waypoint')],
+      source: ip('127.0.0.1'),
+    };
+    return this.pool.open(
+      credentials,
+      target,
+      { authority: destination, headers: new Headers() },
+      AbortSignal.timeout(5000),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener?.close();
+    await this.pool[Symbol.asyncDispose]();
+  }
+}
+
+const servers: Server[] = [];
+
+test.after.each(() => {
+  for (const server of servers.splice(0)) {
+    if ('closeAllConnections' in server && typeof server.closeAllConnections === 'function')
+      server.closeAllConnections();
+    server.close();
+  }
+});
+
+async function listening(server: Server): Promise<number> {
+  servers.push(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** Resolves when `done` holds; the test's deadline is that of the file. */
+async function until(done: () => boolean): Promise<void> {
+  while (!done()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+test('a request goes through real tunnels, with the identity of its client, and comes back', async () => {
+  const seen: string[] = [];
+  const backend = createHttpServer((request, response) => {
+    seen.push(`${request.method} ${request.url} ${String(request.headers['x-request-id'])} ${request.headers.host}`);
+    response.end('hello');
+  });
+  const port = await listening(backend);
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(port);
+  const client = new TestClient(await waypoint.open('240.240.0.2:80'));
+  client.send('GET /get HTTP/1.1\r\nHost: httpbin.org\r\n\r\n');
+  await until(() => client.received.includes('hello'));
+  assert.equal(seen, ['GET /get new-id httpbin.org']);
+  assert.match(client.received, /^HTTP\/1\.1 200 OK\r\n/);
+  assert.match(
+    waypoint.bed.lines[0] ?? '',
+    /"GET \/get HTTP\/1\.1" 200 - via_upstream .*240\.240\.0\.2:80 127\.0\.0\.1:\d+ - default$/,
+  );
+  assert.match(waypoint.bed.registry.render(), /source_principal="spiffe:\/\/cluster\.local\/ns\/default\/sa\/curl"/);
+});
+
+test('large bodies pass whole in both directions', async () => {
+  const backend = createHttpServer((request, response) => {
+    response.writeHead(200, { 'content-length': request.headers['content-length'] });
+    request.pipe(response);
+  });
+  const port = await listening(backend);
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(port);
+  const client = new TestClient(await waypoint.open('240.240.0.2:80'));
+  const size = 8 << 20;
+  client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`);
+  for (let sent = 0; sent < size; sent += 1 << 16) client.stream.write(Buffer.alloc(1 << 16, 0x61));
+  await until(() => client.received.length > size);
+  assert.is(client.received.split('\r\n\r\n')[1]?.length, size);
+  await until(() => waypoint.bed.lines.length === 1);
+  assert.match(waypoint.bed.lines[0] ?? '', new RegExp(` ${size} ${size} `));
+});
+
+test('TLS passes as opaque bytes with its name in the log', async () => {
+  const backend = createServer((socket) => socket.on('data', () => socket.end('not tls')).on('error', () => undefined));
+  const port = await listening(backend);
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(port);
+  const tunnel = await waypoint.open('240.240.0.2:80');
+  const hello = await firstFlight('example.org');
+  const client = new TestClient(tunnel);
+  client.stream.write(hello);
+  await until(() => client.ended);
+  client.stream.end();
+  await until(() => waypoint.bed.lines.length === 1);
+  assert.is(client.received, 'not tls');
+  assert.match(waypoint.bed.lines[0] ?? '', /"- - -" 0 - .* example\.org -$/);
+});
+
+/** The ClientHello of a real client. */
+async function firstFlight(servername: string): Promise<Buffer> {
+  const sink = createServer();
+  const port = await listening(sink);
+  const client = connectTls({ port, host: '127.0.0.1', servername, rejectUnauthorized: false }).on(
+    'error',
+    () => undefined,
+  );
+  const [socket] = await once(sink, 'connection');
+  const [bytes] = await once(socket, 'data');
+  client.destroy();
+  return bytes;
+}
+
+test('what is not served is refused: no open relay', async () => {
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(1);
+  for (const destination of ['240.240.0.2:81', '203.0.113.1:80', '127.0.0.1:22', '10.0.0.9:15008', 'httpbin.org:80']) {
+    const failure = await waypoint.open(destination).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    assert.match(String(failure), /404/, destination);
+  }
+  assert.is(waypoint.bed.lines.length, 5);
+  assert.match(waypoint.bed.lines[0] ?? '', /"CONNECT - HTTP\/2" 404 NR route_not_found .*"240\.240\.0\.2:81"/);
+  assert.match(waypoint.warnings[0] ?? '', /tunnel refused.*has no such port/);
+});
+
+test('a client without a certificate of the mesh gets no tunnel', async () => {
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(1);
+  const stranger = foreign.issue('spiffe://cluster.local/ns/default/sa/curl');
+  const foreigner = authority.issue('spiffe://elsewhere.example/ns/default/sa/curl');
+  for (const credentials of [stranger, foreigner]) {
+    const failure = await waypoint.open('240.240.0.2:80', credentials).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    assert.instance(failure, Error);
+  }
+  await until(() => waypoint.warnings.length >= 2);
+  assert.match(waypoint.warnings[0] ?? '', /capture\tconnection refused.*src\.addr="?127\.0\.0\.1:/);
+  assert.is(waypoint.listener.connections, 0);
+});
+
+test('plain HTTP to the tunnel port ends in one log line and an alert, nothing else', async () => {
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(1);
+  const socket = connect(waypoint.address.port, '127.0.0.1');
+  let received = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => void (received = Buffer.concat([received, chunk])));
+  socket.on('error', () => undefined);
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await once(socket, 'close');
+  assert.ok(received.length < 16, 'at most a TLS alert');
+  await until(() => waypoint.warnings.length > 0);
+  assert.is(waypoint.warnings.length, 1);
+  assert.is(waypoint.listener.connections, 0);
+});
+
+test('a draining waypoint takes no new tunnels and lets a request finish', async () => {
+  const waiting = Promise.withResolvers<() => void>();
+  const backend = createHttpServer((_request, response) => waiting.resolve(() => response.end('late')));
+  const port = await listening(backend);
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(port);
+  const client = new TestClient(await waypoint.open('240.240.0.2:80'));
+  client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  const answer = await waiting.promise;
+  waypoint.listener.drain();
+  waypoint.bed.pipeline.drain();
+  // What the client sent before it heard of the end is still served.
+  const opens = (): Promise<boolean> =>
+    waypoint.open('240.240.0.2:80').then(
+      (tunnel) => {
+        tunnel.destroy();
+        return true;
+      },
+      () => false,
+    );
+  while (await opens()) await new Promise((resolve) => setTimeout(resolve, 5));
+  answer();
+  await until(() => client.received.includes('late'));
+  assert.match(client.received, /connection: close/);
+});
+
+test.run();
