@@ -75,6 +75,7 @@ const uint32 = (...values: number[]): Buffer => {
 const block = (...flat: string[]): Buffer => Buffer.from(new HpackEncoder().encode([], flat));
 const GET = [':method', 'GET', ':scheme', 'http', ':path', '/', ':authority', 'a'];
 const CONNECT = [':method', 'CONNECT', ':authority', 'a:1'];
+const UNREAD = [':method', 'CONNECT', ':authority', 'unread:1'];
 const SETTINGS = frame(FRAME.settings, 0, 0);
 const setting = (id: number, value: number): Buffer => Buffer.concat([Buffer.from([0, id]), uint32(value)]);
 const END = FLAG.endStream | FLAG.endHeaders;
@@ -129,6 +130,7 @@ function server(options: Partial<SessionOptions> = {}, greet = true): Seen {
       onRequest: (stream, head) => {
         seen.requests.push(head);
         seen.streams.push(stream);
+        if (head.authority === 'unread:1') stream.pause();
         stream.attach({
           onData: (chunk) => void seen.events.push(`data ${stream.id} ${chunk.length}`),
           onTrailers: () => void seen.events.push(`trailers ${stream.id}`),
@@ -270,7 +272,10 @@ const CONNECTION_FAULTS: readonly { name: string; bytes: Buffer[]; code: string;
     },
     {
       name: 'DATA above the connection window',
-      bytes: [request(1), ...Array.from({ length: 5 }, () => frame(FRAME.data, 0, 1, Buffer.alloc(16_384)))],
+      bytes: [
+        request(1, FLAG.endHeaders, UNREAD),
+        ...Array.from({ length: 5 }, () => frame(FRAME.data, 0, 1, Buffer.alloc(16_384))),
+      ],
       code: 'FLOW_CONTROL_ERROR',
       options: { connectionWindow: 65_535, initialWindow: 1 << 20 },
     },
@@ -472,7 +477,10 @@ const STREAM_FAULTS: readonly { name: string; bytes: Buffer[]; code: string; opt
   },
   {
     name: 'DATA above the stream window',
-    bytes: [request(1), ...Array.from({ length: 5 }, () => frame(FRAME.data, 0, 1, Buffer.alloc(16_384)))],
+    bytes: [
+      request(1, FLAG.endHeaders, UNREAD),
+      ...Array.from({ length: 5 }, () => frame(FRAME.data, 0, 1, Buffer.alloc(16_384))),
+    ],
     code: 'FLOW_CONTROL_ERROR',
     options: { initialWindow: 65_535 },
   },
