@@ -38,10 +38,14 @@ test('pods of the mesh are reached over HBONE as themselves, others in plain TCP
   assert.equal([outside.label, outside.viaHbone, outside.identity], ['192.0.2.1:8080', false, undefined]);
 });
 
-test('the port is the endpoint’s own, else the service’s target, else the backend’s', async () => {
+test('the port is the endpoint’s own; the service’s comes from the backend, with its TLS, as long as that says one', async () => {
   const cases: [own: number | undefined, target: number, backend: number, port: number | undefined][] = [
     [1, 2, 3, 1],
-    [undefined, 2, 3, 2],
+    [2, 2, 3, 3],
+    [2, 2, 0, 2],
+    [1, 0, 0, 1],
+    [undefined, 2, 3, 3],
+    [undefined, 2, 0, 2],
     [undefined, 0, 3, 3],
     [undefined, 0, 0, undefined],
   ];

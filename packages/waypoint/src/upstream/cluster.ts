@@ -6,7 +6,7 @@ import { type SpiffeId, spiffeId } from '@ambit/common/identity/spiffe';
 import type { Endpoint, MeshView } from '@ambit/common/mesh/view';
 import type { Backend, BackendPort, ClientTls, ConnectionPool } from '@ambit/common/model/backend';
 import type { Service } from '@ambit/common/model/service';
-import type { Workload } from '@ambit/common/model/workload';
+import type { PortMap, Workload } from '@ambit/common/model/workload';
 import type { EndpointLoad } from './balance.ts';
 import type { PickRequest, UpstreamEndpoint } from './contract.ts';
 import type { HostResolver } from './resolve.ts';
@@ -172,8 +172,7 @@ class Gathering {
       this.#problems.push(`${workload.name} is on network ${workload.network}`);
       return;
     }
-    const declared = service.ports.find((one) => one.servicePort === port.port)?.targetPort ?? 0;
-    const target = ports.get(port.port) || declared || port.targetPort;
+    const target = targetPort(port, service, ports);
     if (target === 0) {
       this.#problems.push(`${workload.name} does not say which port ${port.port} is`);
       return;
@@ -222,6 +221,16 @@ class Gathering {
     const place = { address, workload, name, port: port.port, tls: port.tls, pool: port.pool };
     this.endpoints.push(clusterEndpoint(place, workload.capacity / sharers, load));
   }
+}
+
+/**
+ * An endpoint's own port wins over the service's. Where it has none of its own the backend says it, not the service: whether TLS
+ * is originated comes with the backend, and the two must change in the same moment (80 in plain becomes 443 with TLS).
+ */
+function targetPort(port: BackendPort, service: Service, ports: PortMap): number {
+  const declared = service.ports.find((one) => one.servicePort === port.port)?.targetPort ?? 0;
+  const mapped = ports.get(port.port) ?? 0;
+  return mapped !== 0 && mapped !== declared ? mapped : port.targetPort || declared;
 }
 
 interface Place {
