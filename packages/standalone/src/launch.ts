@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, renameSync, statSync } from 'node:fs';
 import { type MeshConfig, encodeMeshConfig } from './config.ts';
 import { PROGRAMS } from './programs.ts';
 import { searchPath, unshareCommand } from './rootless.ts';
@@ -26,9 +26,13 @@ export interface LaunchOptions {
   readonly logFile: string;
 }
 
+/** The log of earlier runs is put aside when it has grown so large. */
+const MAX_LOG_BYTES = 10 * 1024 * 1024;
+
 /** Starts the mesh in namespaces of its own. With a lifeline it ends with this process, otherwise it stays. */
 export function launchMesh({ config, path, logFile }: LaunchOptions): ChildProcess {
   const [unshare = 'unshare', ...flags] = unshareCommand(config.uid);
+  if (existsSync(logFile) && statSync(logFile).size > MAX_LOG_BYTES) renameSync(logFile, `${logFile}.1`);
   const log = openSync(logFile, 'a', 0o600);
   const child = spawn(
     unshare,

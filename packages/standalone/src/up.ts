@@ -140,7 +140,7 @@ class Starting {
   readonly #api: ApiClient;
   readonly #logStart: number;
   #child: ChildProcess | undefined;
-  #exit: { code: number | undefined } | undefined;
+  #exit: { code: number | undefined; signal: string | undefined } | undefined;
   #lastMessage = '';
 
   constructor(context: StartingOptions) {
@@ -157,8 +157,8 @@ class Starting {
     this.#child = child;
     const exited = new Promise<void>((done) => {
       child.once('error', () => done());
-      child.once('exit', (code) => {
-        this.#exit = { code: code ?? undefined };
+      child.once('exit', (code, signal) => {
+        this.#exit = { code: code ?? undefined, signal: signal ?? undefined };
         done();
       });
     });
@@ -229,6 +229,7 @@ class Starting {
 
   /** The last error that the mesh logged, which says why it ended. */
   #failure(): string {
+    if (this.#exit?.signal !== undefined) return `the mesh was ended by ${this.#exit.signal}`;
     const lines = readFrom(this.logFile, this.#logStart)
       .split('\n')
       .filter((line) => line.trim() !== '');
