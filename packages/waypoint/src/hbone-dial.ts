@@ -11,7 +11,6 @@ export function dialHbone(address: HostPort, source: IpAddress, signal: AbortSig
     port: address.port,
     localAddress: source,
     noDelay: true,
-    allowHalfOpen: true,
   });
   const where = formatHostPort(address.ip, address.port);
   const settle = (): void => {

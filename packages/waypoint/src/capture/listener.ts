@@ -44,7 +44,7 @@ export async function listenForTunnels(options: CaptureOptions): Promise<Capture
   const servers: Server[] = [];
   let port = options.port;
   for (const host of options.hosts) {
-    const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    const server = createServer({ noDelay: true }, (socket) => {
       void accept(socket, options, connections);
     });
     port = await listen(server, host, port);
