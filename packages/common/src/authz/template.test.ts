@@ -3,7 +3,6 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isPathTemplate, parsePathTemplate } from './template.ts';
 
-/** WP-109. */
 const ROWS: readonly [template: string, matches: readonly string[], not: readonly string[]][] = [
   [
     '/pre/{*}',
@@ -26,7 +25,7 @@ const ROWS: readonly [template: string, matches: readonly string[], not: readonl
   ['/a/{*}/b/{*}/c', ['/a/1/b/2/c'], ['/a/1/b/2/c/', '/a/1/x/b/2/c']],
 ];
 
-test('{*} is one non-empty segment, {**} anything between its slashes', () => {
+test('{*} is one non-empty segment, {**} anything between its slashes (WP-109)', () => {
   for (const [text, matches, not] of ROWS) {
     const template = parsePathTemplate(text);
     assert.ok(template !== undefined, text);

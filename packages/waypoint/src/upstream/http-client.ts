@@ -19,6 +19,8 @@ export interface Route {
 }
 
 const SWEEP_MS = 5000;
+/** Above this, empty pools are swept at once. */
+const MAX_POOLS = 4096;
 
 /** HTTP requests to endpoints, over pools of connections. */
 export class HttpClient {
@@ -64,6 +66,8 @@ export class HttpClient {
     const key = `${protocol} ${route.key}`;
     let pool = this.#pools.get(key);
     if (pool === undefined) {
+      // With TLS the host is part of the key, and clients choose hosts.
+      if (this.#pools.size >= MAX_POOLS) this.#sweep();
       pool = this.#newPool(route, protocol);
       this.#pools.set(key, pool);
       if (this.#draining) pool.drain();

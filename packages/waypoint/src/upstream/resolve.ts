@@ -113,6 +113,8 @@ export class HostResolver {
     entry.failure = undefined;
     const ttl = Math.min(MAX_TTL_S, Math.max(MIN_TTL_S, answer.ttlSeconds));
     entry.expires = this.#options.now() + ttl * 1000;
+    // Names in use are renewed, so they move away from the end that is forgotten first.
+    if (this.#entries.delete(host)) this.#entries.set(host, entry);
     entry.retryAt = entry.expires;
   }
 
