@@ -49,7 +49,8 @@ function printSource(out: Output, source: SourceStatus): void {
   }
 }
 
-function printTrouble(out: Output, pod: PodTrouble): void {
+/** A pod in trouble with the last lines it printed. */
+export function printTrouble(out: Output, pod: PodTrouble): void {
   marked(out, false, `pod ${pod.namespace}/${pod.name}: ${pod.reason}${pod.message === '' ? '' : `, ${pod.message}`}`);
   for (const line of pod.lastLines) out.line(out.paint('dim', `    | ${line}`));
 }
