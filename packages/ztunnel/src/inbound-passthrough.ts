@@ -80,19 +80,20 @@ async function authorizeAndDeliver(
   }
   const { permit } = admission;
   const live = { src: source, originalDst: null, actualDst: destination, protocol: 'TCP' } as const;
-  const gone = context.connections.add('inbound', live, (error) => client.destroy(error));
-  permit.whenRevoked((error) => client.destroy(error));
+  const { connections } = context;
+  const entry = connections.add('inbound', live, (error) => client.destroy(error));
+  permit.whenRevoked((error) => entry.cut(error));
   try {
     const application = await deliver(context, permit, { source, decision: { destination, loopback: false } });
-    record.measure(
-      splice(client, application, (result) => {
-        gone();
-        permit.release();
-        record.complete({ ...spliceOutcome(result), verdict: permit.verdict });
-      }),
-    );
+    const copy = splice(client, application, (result) => {
+      connections.remove(entry);
+      permit.release();
+      record.complete({ ...spliceOutcome(result), verdict: permit.verdict });
+    });
+    entry.cut = (error) => copy.abort(error);
+    record.measure(copy);
   } catch (error) {
-    gone();
+    connections.remove(entry);
     permit.release();
     client.destroy();
     record.complete({ ...failedOutcome(error), verdict: permit.verdict });

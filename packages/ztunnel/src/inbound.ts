@@ -178,16 +178,17 @@ function join(context: PodContext, arrived: Arrived, permit: Permit, application
     actualDst: decision.destination,
     protocol: 'HBONE',
   } as const;
-  const gone = context.connections.add('inbound', connection, (error) => tunnel.destroy(error));
   if (decision.proxyTo !== undefined)
     application.write(
       encodeProxyHeader({ source: request.remote, destination: decision.proxyTo, identity: request.peer.uri }),
     );
   const copy = splice(tunnel, application, (result) => {
-    gone();
+    context.connections.remove(entry);
     permit.release();
     record.complete({ ...spliceOutcome(result), verdict: permit.verdict });
   });
+  const cut = (error: MeshError): void => copy.abort(error);
+  const entry = context.connections.add('inbound', connection, cut);
   record.measure(copy);
-  permit.whenRevoked((error) => copy.abort(error));
+  permit.whenRevoked(cut);
 }

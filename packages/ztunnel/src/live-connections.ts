@@ -10,22 +10,30 @@ export interface LiveConnection {
   readonly protocol: 'TCP' | 'HBONE' | 'DOUBLEHBONE';
 }
 
-interface Entry {
+type Cut = (error: MeshError) => void;
+
+/** One remembered connection. */
+export interface LiveEntry {
   readonly connection: LiveConnection;
-  readonly cut: (error: MeshError) => void;
+  /** Ends the connection at once; replaced when the connection reaches its next stage. */
+  cut: Cut;
 }
 
 /** The open connections of one pod: shown in dumps, waited for in a graceful drain, cut at its end. */
 export class LiveConnections {
-  readonly #inbound = new Set<Entry>();
-  readonly #outbound = new Set<Entry>();
+  readonly #inbound = new Set<LiveEntry>();
+  readonly #outbound = new Set<LiveEntry>();
 
-  /** Remembers the connection until the function returned is called; `cut` ends it at once. */
-  add(direction: 'inbound' | 'outbound', connection: LiveConnection, cut: Entry['cut']): () => void {
-    const set = direction === 'inbound' ? this.#inbound : this.#outbound;
+  /** Remembers the connection until it is removed; `cut` ends it at once. */
+  add(direction: 'inbound' | 'outbound', connection: LiveConnection, cut: Cut): LiveEntry {
     const entry = { connection, cut };
-    set.add(entry);
-    return () => set.delete(entry);
+    (direction === 'inbound' ? this.#inbound : this.#outbound).add(entry);
+    return entry;
+  }
+
+  remove(entry: LiveEntry): void {
+    this.#inbound.delete(entry);
+    this.#outbound.delete(entry);
   }
 
   get count(): number {
@@ -42,7 +50,7 @@ export class LiveConnections {
   }
 }
 
-const shown = ({ connection }: Entry): unknown => ({
+const shown = ({ connection }: LiveEntry): unknown => ({
   actualDst: formatHostPort(connection.actualDst.ip, connection.actualDst.port),
   originalDst: connection.originalDst,
   protocol: connection.protocol,

@@ -11,6 +11,7 @@ import { classifyOutbound } from './classify/outbound.ts';
 import { workloadIdentity } from './classify/next-hop.ts';
 import { PORTS } from './config.ts';
 import { type Fetched, NOTHING_FETCHED, type OutboundDecision, type OutboundRoute } from './decision.ts';
+import type { LiveConnection } from './live-connections.ts';
 import { failedOutcome, spliceOutcome } from './outcome.ts';
 import type { PodContext } from './pod-context.ts';
 import type { ConnectionFacts } from './telemetry/connection-record.ts';
@@ -86,17 +87,18 @@ async function deliver(
   route: OutboundRoute,
 ): Promise<void> {
   const record = context.telemetry.open(factsOf(workload, source, route));
-  const gone = context.connections.add('outbound', live(source, destination, route), (error) => client.destroy(error));
+  const { connections } = context;
+  const entry = connections.add('outbound', live(source, destination, route), (error) => client.destroy(error));
   try {
-    const upstream = await openUpstream(context, { source, destination }, workload, route);
-    record.measure(
-      splice(client, upstream, (result) => {
-        gone();
-        record.complete(spliceOutcome(result));
-      }),
-    );
+    const upstream = await openUpstream(context, source, workload, route);
+    const copy = splice(client, upstream, (result) => {
+      connections.remove(entry);
+      record.complete(spliceOutcome(result));
+    });
+    entry.cut = (error) => copy.abort(error);
+    record.measure(copy);
   } catch (error) {
-    gone();
+    connections.remove(entry);
     record.complete(failedOutcome(error));
     client.destroy();
   }
@@ -104,7 +106,7 @@ async function deliver(
 
 async function openUpstream(
   context: PodContext,
-  { source }: Pick<Captured, 'source' | 'destination'>,
+  source: HostPort,
   workload: Workload,
   route: OutboundRoute,
 ): Promise<ByteStream> {
@@ -141,11 +143,7 @@ function factsOf(workload: Workload, source: HostPort, route: OutboundRoute): Co
 
 const PROTOCOL = { tcp: 'TCP', hbone: 'HBONE', 'double-hbone': 'DOUBLEHBONE' } as const;
 
-const live = (
-  src: HostPort,
-  destination: HostPort,
-  route: OutboundRoute,
-): Parameters<PodContext['connections']['add']>[1] => ({
+const live = (src: HostPort, destination: HostPort, route: OutboundRoute): LiveConnection => ({
   src,
   originalDst: formatHostPort(destination.ip, destination.port),
   actualDst: route.hop,

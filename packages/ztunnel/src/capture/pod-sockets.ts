@@ -70,7 +70,7 @@ export class PodSockets {
       ...(originalSource === false ? {} : { transparent: originalSource }),
     });
     if (originalSource === 'try' && isTransparent(fd)) this.#preserveSource = true;
-    const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    const server = createServer({ noDelay: true, allowHalfOpen: role !== 'hbone' }, (socket) => {
       if (role !== 'hbone') this.#tune(socket);
       accept(socket);
     });
