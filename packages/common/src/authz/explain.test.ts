@@ -123,4 +123,10 @@ test('explanations say what is missing, and keep credentials and control charact
   assert.ok(forged.length < 400);
 });
 
+test('an ALLOW rule that is out because of an HTTP field says which', () => {
+  const rules = [rule(any(all(PRINCIPAL), all(is('request.path', '/x'))))];
+  const { explanation } = evaluate([policy('ALLOW', rules)], OPAQUE);
+  assert.equal(explanation?.nearest?.attribute, 'request.path');
+});
+
 test.run();

@@ -10,53 +10,105 @@ const ORDER: readonly Policy['action'][] = ['CUSTOM', 'AUDIT', 'DENY', 'ALLOW'];
 /** What was considered up to the denial and, when nothing allowed, which ALLOW rule came nearest. Only a denial pays for it. */
 export function explain(policies: readonly Policy[], facts: Facts, decidedBy: DecidingRule | undefined): Explanation {
   const considered: Explanation['considered'][number][] = [];
-  let nearest: Candidate | undefined;
-  for (const policy of ORDER.flatMap((action) => policies.filter((one) => one.action === action))) {
-    const key = policyKey(policy);
-    const matched = firstMatchingRule(policy, facts) >= 0;
-    const outcome = policy.dryRun ? 'dry run' : matched ? 'matched' : 'no match';
-    considered.push({ policy: key, action: policy.action, outcome });
-    if (decidedBy?.policy === key && matched && !isRecordedOnly(policy)) return { considered, nearest: undefined };
-    if (policy.action === 'ALLOW' && !policy.dryRun) nearest = nearer(nearest, policy, facts);
+  const nearest = new Nearest(facts);
+  for (const action of ORDER) {
+    for (const policy of policies) {
+      if (policy.action !== action) continue;
+      const key = policyKey(policy);
+      // ALLOW is reached only when no enforced one has matched.
+      const matched = action !== 'ALLOW' && firstMatchingRule(policy, facts) >= 0;
+      considered.push({ policy: key, action, outcome: outcomeOf(policy, matched) });
+      if (matched && decidedBy?.policy === key && !isRecordedOnly(policy)) return { considered, nearest: undefined };
+      nearest.consider(policy);
+    }
   }
-  return { considered, nearest: nearest?.allow };
+  return { considered, nearest: nearest.allow() };
 }
 
-interface Candidate {
-  readonly failing: number;
-  readonly allow: NearestAllow;
+function outcomeOf(policy: Policy, matched: boolean): Explanation['considered'][number]['outcome'] {
+  if (policy.dryRun) return 'dry run';
+  return matched ? 'matched' : 'no match';
 }
 
-function nearer(best: Candidate | undefined, policy: Policy, facts: Facts): Candidate | undefined {
-  let nearest = best;
-  for (const [index, rule] of policy.rules.entries()) {
-    const failed = failingConditions(policy, rule, facts);
-    const first = failed[0];
-    if (first === undefined || (nearest !== undefined && failed.length >= nearest.failing)) continue;
+/** The ALLOW rule with the fewest failing conditions so far. No object per rule: there may be a thousand of them. */
+class Nearest {
+  readonly #facts: Facts;
+  #policy: Policy | undefined = undefined;
+  #rule = -1;
+  #failing = Infinity;
+  #first: Condition | undefined = undefined;
+
+  constructor(facts: Facts) {
+    this.#facts = facts;
+  }
+
+  consider(policy: Policy): void {
+    if (policy.action !== 'ALLOW' || policy.dryRun) return;
+    for (const [index, rule] of policy.rules.entries()) this.#considerRule(policy, rule, index);
+  }
+
+  allow(): NearestAllow | undefined {
+    const first = this.#first;
+    if (this.#policy === undefined || first === undefined) return undefined;
     const { attribute, key } = first;
-    const allow = { policy: policyKey(policy), rule: index, attribute, key, ...wantedAndActual(first, facts) };
-    nearest = { failing: failed.length, allow };
+    return {
+      policy: policyKey(this.#policy),
+      rule: this.#rule,
+      attribute,
+      key,
+      ...wantedAndActual(first, this.#facts),
+    };
   }
-  return nearest;
+
+  #considerRule(policy: Policy, rule: Rule, index: number): void {
+    let failing = 0;
+    let first: Condition | undefined;
+    for (const clause of rule.clauses) {
+      const missed = this.#missed(policy, clause);
+      if (missed === undefined) continue;
+      first ??= missed.first;
+      failing += missed.failing;
+      if (failing >= this.#failing) return;
+    }
+    // All conditions that decide hold, but one of an alternative is for HTTP: the whole rule is out on an opaque connection.
+    if (first === undefined && this.#facts.http === undefined) first = httpCondition(rule);
+    if (first === undefined) return;
+    this.#policy = policy;
+    this.#rule = index;
+    this.#failing = Math.max(1, failing);
+    this.#first = first;
+  }
+
+  /** What fails in the best match of a clause; undefined when it holds or has no match that could. */
+  #missed(policy: Policy, clause: Clause): { readonly failing: number; readonly first: Condition } | undefined {
+    let best = Infinity;
+    let bestFirst: Condition | undefined;
+    for (const match of clause.matches) {
+      if (neverFires(policy, match)) continue;
+      let failing = 0;
+      let first: Condition | undefined;
+      for (const condition of match.conditions) {
+        if (holds(condition, this.#facts)) continue;
+        failing++;
+        first ??= condition;
+      }
+      if (first === undefined) return undefined;
+      if (failing >= best) continue;
+      best = failing;
+      bestFirst = first;
+    }
+    return bestFirst === undefined ? undefined : { failing: best, first: bestFirst };
+  }
 }
 
-/** Of each clause that fails, the conditions that fail in its best match. */
-function failingConditions(policy: Policy, rule: Rule, facts: Facts): Condition[] {
-  return rule.clauses.flatMap((clause) => failingInClause(policy, clause, facts));
-}
-
-function failingInClause(policy: Policy, clause: Clause, facts: Facts): Condition[] {
-  let best: Condition[] | undefined;
-  for (const match of clause.matches) {
-    if (neverFires(policy, match)) continue;
-    const failing = match.conditions.filter((condition) => !holds(condition, facts));
-    if (best === undefined || failing.length < best.length) best = failing;
-  }
-  return best ?? [];
-}
+const httpCondition = (rule: Rule): Condition | undefined =>
+  rule.clauses
+    .flatMap((clause) => clause.matches)
+    .flatMap((match) => match.conditions)
+    .find((condition) => HTTP_ATTRIBUTES.has(condition.attribute));
 
 const holds = (condition: Condition, facts: Facts): boolean =>
-  facts.http === undefined && HTTP_ATTRIBUTES.has(condition.attribute) ? false : conditionHolds(condition, facts);
+  !(facts.http === undefined && HTTP_ATTRIBUTES.has(condition.attribute)) && conditionHolds(condition, facts);
 
 /** One line for logs: the outcome in Istio ztunnel's words, then the rule and, for a refusal, the nearest ALLOW rule and what it wanted. */
 export function describeVerdict(verdict: Verdict): string {
