@@ -77,7 +77,7 @@ export class Enrollment<Pod extends RunningPod> {
   connected(): Promise<void> {
     return this.#inTurn(async () => {
       this.#named.clear();
-      for (const [uid] of this.#pending) this.#dropPending(uid);
+      for (const uid of this.#pending.keys()) this.#dropPending(uid);
       this.#snapshotComplete = false;
       this.#updateReadiness();
     });
@@ -102,10 +102,9 @@ export class Enrollment<Pod extends RunningPod> {
   /** Tries again to start what could not be started. */
   retryPending(): Promise<void> {
     return this.#inTurn(async () => {
-      for (const [uid, { pod, netns }] of this.#pending) {
-        this.#pending.delete(uid);
-        await this.#start(pod, netns);
-      }
+      const waiting = [...this.#pending.values()];
+      this.#pending.clear();
+      for (const { pod, netns } of waiting) await this.#start(pod, netns);
       this.#updateReadiness();
     });
   }
