@@ -21,6 +21,7 @@ export class FrameWriter {
   #start = 0;
   #end = 0;
   #scheduled = false;
+  #urgent = false;
   /** Bytes written since the transport asked to pause. */
   #beyond = 0;
   /** The transport has enough; DATA waits, control frames do not. */
@@ -43,6 +44,10 @@ export class FrameWriter {
     this.#header(FRAME.data, flags, streamId, length);
     this.#handOver();
     this.#give(payload);
+    // Bulk does not wait for company: less CPU per byte (bench/h2.ts).
+    if (this.#urgent) return;
+    this.#urgent = true;
+    process.nextTick(this.#flushLater);
   }
 
   /** HEADERS, with CONTINUATION when the block is larger than the peer's frames. The block is copied. */
@@ -87,6 +92,7 @@ export class FrameWriter {
   flush(): void {
     if (!this.#scheduled) return;
     this.#scheduled = false;
+    this.#urgent = false;
     this.#handOver();
     this.#transport.uncork();
   }
