@@ -225,6 +225,7 @@ export class ApiClient {
       socketPath: this.#socketPath,
       method: call.method,
       path: call.path,
+      agent: false,
       headers: { host: 'ambit', ...(call.contentType === undefined ? {} : { 'content-type': call.contentType }) },
       ...(call.signal === undefined ? {} : { signal: call.signal }),
       ...(call.stream === true ? {} : { timeout: ANSWER_DEADLINE_MS }),
