@@ -3,7 +3,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createSecureServer, type ServerHttp2Stream } from 'node:http2';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import { createServer as createTcpServer, type Server } from 'node:net';
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls';
@@ -329,6 +329,20 @@ test('opaque bytes: no SNI, and a second TLS inside is answered with its reason'
     'answered a TLS ClientHello with plain text: the application already speaks TLS',
   );
   assert.is(log.filter((line) => line.includes('already speaks TLS')).length, 1);
+});
+
+test('a TCP reset during the handshake or after it ends the request, not the program', async () => {
+  const early = createTcpServer((socket) => {
+    socket.on('error', () => undefined).once('data', () => socket.resetAndDestroy());
+  });
+  const first = await near(early, {});
+  assert.is((await send(first.upstream, first.endpoint)).error?.code, 'TLS_FAILED');
+  const raw: Socket[] = [];
+  const late = https(authority.issue(['api.shop']));
+  late.on('connection', (socket: Socket) => raw.push(socket));
+  late.removeAllListeners('request').on('request', () => raw[0]?.resetAndDestroy());
+  const second = await near(late, {});
+  assert.is((await send(second.upstream, second.endpoint)).error?.code, 'UPSTREAM_CLOSED');
 });
 
 test('a connection that takes too long is given up in connectTimeout', async () => {
