@@ -35,7 +35,8 @@ interface Plane {
   readonly log: string[];
   readonly logger: ReturnType<typeof createLogger>;
   readonly abort: AbortController;
-  readonly dir: string;
+  /** Ends the server and starts another on the same port. */
+  readonly restart: (resources: ResourceStore) => Promise<void>;
 }
 
 async function withPlane(run: (plane: Plane) => Promise<void>): Promise<void> {
@@ -43,13 +44,13 @@ async function withPlane(run: (plane: Plane) => Promise<void>): Promise<void> {
   const abort = new AbortController();
   const log: string[] = [];
   const logger = createLogger({ level: 'debug', format: 'plain', write: (line) => log.push(line) });
-  try {
-    const ca = CertificateAuthority.load(join(dir, 'ca'), { trustDomain: 'cluster.local', clock: Date.now });
-    const issuer = TokenIssuer.load(join(dir, 'ca'));
-    const resources = new ResourceStore();
-    const server = await startGrpcServer({
+  const ca = CertificateAuthority.load(join(dir, 'ca'), { trustDomain: 'cluster.local', clock: Date.now });
+  const issuer = TokenIssuer.load(join(dir, 'ca'));
+  let running = new AbortController();
+  const start = (resources: ResourceStore, port: number): Promise<GrpcServer> =>
+    startGrpcServer({
       hosts: ['127.0.0.1'],
-      port: 0,
+      port,
       resources,
       ca,
       authenticate: tokenAuthenticator(issuer, 'cluster.local'),
@@ -57,11 +58,20 @@ async function withPlane(run: (plane: Plane) => Promise<void>): Promise<void> {
       mayImpersonate: (_caller, identity) => identity.namespace === 'shop',
       push: { quietMs: 5, maxMs: 100 },
       log: logger.scope('serve'),
-      signal: abort.signal,
+      signal: running.signal,
     });
-    await run({ resources, ca, issuer, server, log, logger, abort, dir });
+  try {
+    const resources = new ResourceStore();
+    const server = await start(resources, 0);
+    const restart = async (next: ResourceStore): Promise<void> => {
+      running.abort();
+      running = new AbortController();
+      await start(next, server.port);
+    };
+    await run({ resources, ca, issuer, server, log, logger, abort, restart });
   } finally {
     abort.abort();
+    running.abort();
     rmSync(dir, { recursive: true });
   }
 }
@@ -174,38 +184,32 @@ test('after a reconnect nothing is sent again, only what changed meanwhile', () 
     const names: string[][] = [];
     const [addresses] = meshTypes(store);
     assert.ok(addresses);
+    const responses: (() => void)[] = [];
     const type: AdsType = {
       ...addresses,
       onUpdate: (upserts, removed) => {
         names.push([...upserts.map((one) => one.name), ...removed.map((name) => `-${name}`)].sort());
+        for (const wake of responses.splice(0)) wake();
         return addresses.onUpdate(upserts, removed);
       },
     };
     const { client } = subscribe(plane, [type]);
     await client.synced;
-    // A server that is replaced: same resources, two of them changed while nobody was connected.
-    plane.abort.signal.throwIfAborted();
-    const replaced = new AbortController();
+    const answered = new Promise<void>((resolve) => responses.push(resolve));
+    await plane.restart(resources);
+    await answered;
+    assert.equal(names.slice(1), [[]], 'an empty answer: all versions are the same');
+
+    // A server that comes back with another view of the mesh.
     const later = new ResourceStore();
     for (const name of ['a', 'b', 'd']) {
       const changes = name === 'b' ? { canonicalRevision: 'v2' } : {};
       later.set('workload', workload(name).uid, workload(name, changes));
     }
-    later.commit();
-    const second = await startGrpcServer({
-      hosts: ['127.0.0.1'],
-      port: 0,
-      resources: later,
-      ca: plane.ca,
-      authenticate: tokenAuthenticator(plane.issuer, 'cluster.local'),
-      trustedNodeAccounts: [],
-      mayImpersonate: () => false,
-      log: plane.logger.scope('serve2'),
-      signal: replaced.signal,
-    });
-    assert.ok(second.port > 0);
-    replaced.abort();
-    assert.equal(names, [['a', 'b', 'c'].map((name) => workload(name).uid)]);
+    const changed = new Promise<void>((resolve) => responses.push(resolve));
+    await plane.restart(later);
+    await changed;
+    assert.equal(names.slice(2), [[`-${workload('c').uid}`, workload('b').uid, workload('d').uid]]);
   }));
 
 test('a call without a valid token is refused with a fixed message, and the log says why', () =>
