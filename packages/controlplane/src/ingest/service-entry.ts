@@ -73,15 +73,19 @@ export const ingestServiceEntry: (entry: KubeObject) => ServiceEntryForm | undef
     name,
     hosts: [...new Set(spec.hosts)],
     ...addresses,
-    ports: (spec.ports ?? []).map(portForm),
+    ...membersOf(spec),
     resolution,
     external: spec.location !== 'MESH_INTERNAL',
-    endpoints: (spec.endpoints ?? []).map(endpointForm),
-    selector: spec.workloadSelector && (spec.workloadSelector.labels ?? {}),
     subjectAltNames: spec.subjectAltNames ?? [],
-    autoAllocate: resolution !== 'NONE' && (spec.addresses ?? []).length === 0 && !optedOut,
+    autoAllocate: resolution !== 'NONE' && addresses.vips.length + addresses.cidrVips.length === 0 && !optedOut,
     allocated: allocatedOf(entry),
   };
+});
+
+const membersOf = (spec: ServiceEntrySpec): Pick<ServiceEntryForm, 'ports' | 'endpoints' | 'selector'> => ({
+  ports: (spec.ports ?? []).map(portForm),
+  endpoints: (spec.endpoints ?? []).map(endpointForm),
+  selector: spec.workloadSelector && (spec.workloadSelector.labels ?? {}),
 });
 
 /** Undefined when one of them is no address. */

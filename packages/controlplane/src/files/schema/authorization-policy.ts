@@ -303,25 +303,17 @@ function checkCustom(spec: AuthorizationPolicySpec, report: Report): void {
       ['spec', 'action'],
       'provider.name is missing: action CUSTOM expects the name of an extension provider',
     );
-  for (const [i, rule] of (spec.rules ?? []).entries()) {
-    for (const [j, from] of (rule.from ?? []).entries())
-      for (const field of Object.keys(from.source ?? {}))
-        if (IDENTITY_FIELDS.has(field))
-          refuse(
-            report,
-            ['spec', 'rules', i, 'from', j, 'source', field],
-            `action CUSTOM cannot look at ${field}: it runs before authentication`,
-            'key',
-          );
-    for (const [j, when] of (rule.when ?? []).entries())
-      if (IDENTITY_KEY.test(when.key))
-        refuse(
-          report,
-          ['spec', 'rules', i, 'when', j, 'key'],
-          `action CUSTOM cannot look at ${when.key}: it runs before authentication`,
-        );
+  for (const [i, { from = [], when = [] }] of (spec.rules ?? []).entries()) {
+    const at = ['spec', 'rules', i];
+    for (const [j, { source = {} }] of from.entries())
+      for (const field of Object.keys(source).filter((one) => IDENTITY_FIELDS.has(one)))
+        refuse(report, [...at, 'from', j, 'source', field], beforeIdentity(field), 'key');
+    for (const [j, { key }] of when.entries())
+      if (IDENTITY_KEY.test(key)) refuse(report, [...at, 'when', j, 'key'], beforeIdentity(key));
   }
 }
+
+const beforeIdentity = (what: string): string => `action CUSTOM cannot look at ${what}: it runs before authentication`;
 
 const HTTP_FIELDS = /^(not)?(hosts|methods|paths|requestPrincipals)$/i;
 const HTTP_KEY = /^request\./;
