@@ -1,5 +1,5 @@
 // deadline: 20s
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
@@ -239,10 +239,10 @@ test('a call without a valid token is refused with a fixed message, and the log 
     );
   }));
 
-const caClient = (plane: Plane, pod: typeof ZTUNNEL, impersonate: boolean): CaClient =>
+const caClient = (plane: Plane, pod: typeof ZTUNNEL, impersonate: boolean, roots: string = plane.ca.roots): CaClient =>
   new CaClient({
     address: `127.0.0.1:${plane.server.port}`,
-    roots: plane.ca.roots,
+    roots,
     token: () => plane.issuer.issue({ ...pod, audience: 'istio-ca' }),
     clusterId: 'Kubernetes',
     ttlSeconds: 3600,
@@ -290,6 +290,26 @@ test('a broken CSR is an invalid argument', () =>
     const own = spiffeId('cluster.local', 'shop', 'waypoint');
     const answer = await rejection(pod.sign('no request', own, new AbortController().signal));
     assert.match(answer, /INVALID_ARGUMENT.*not one PEM block/);
+  }));
+
+test('ZT-ID-14 the CA client takes new trust anchors up, and keeps the old ones when they are unusable', () =>
+  withPlane(async (plane) => {
+    const dir = mkdtempSync(join(tmpdir(), 'ambit-roots-'));
+    const file = join(dir, 'root-cert.pem');
+    writeFileSync(file, plane.ca.roots);
+    using client = caClient(plane, WAYPOINT, false, file);
+    const own = spiffeId('cluster.local', 'shop', 'waypoint');
+    const sign = (): Promise<string[]> => client.sign(createSigningRequest(own).csr, own, new AbortController().signal);
+    assert.is((await sign()).length, 2);
+    writeFileSync(file, 'junk');
+    assert.is((await sign()).length, 2);
+    assert.ok(plane.log.some((line) => line.includes('the previous ones stay')));
+    const other = CertificateAuthority.load(join(dir, 'other'), { trustDomain: 'x', clock: Date.now });
+    writeFileSync(file, other.roots);
+    assert.match(await rejection(sign()), /no certificate for spiffe.*(self-signed certificate|unable to)/);
+    writeFileSync(file, other.roots + plane.ca.roots);
+    assert.is((await sign()).length, 2);
+    rmSync(dir, { recursive: true });
   }));
 
 test('a credential cache works against this CA', () =>

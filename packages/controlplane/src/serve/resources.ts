@@ -107,7 +107,7 @@ export class ResourceStore {
     for (const [one, resources] of this.#types.get(typeUrl) ?? []) {
       if (audience !== undefined && one !== audience) continue;
       if (!resources.delete(name)) continue;
-      this.#directory.delete(name);
+      if (typeUrl === ADDRESS) this.#directory.delete(name);
       this.#touch(typeUrl, name);
     }
   }
