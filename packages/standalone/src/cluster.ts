@@ -1,5 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs';
-import { type Cidr, formatCidr } from '@ambit/common/address/cidr';
+import type { Cidr } from '@ambit/common/address/cidr';
 import { type IpAddress, isV6 } from '@ambit/common/address/ip';
 import { MeshError } from '@ambit/common/errors';
 import { type AddressPair, POD_RANGE, SERVICE_RANGE, addressPair } from './address-pool.ts';
@@ -116,8 +116,6 @@ export interface OutsideAddress {
   readonly prefix: Cidr;
   readonly router: IpAddress;
 }
-
-export const describeOutside = (address: OutsideAddress): string => `${address.ip} in ${formatCidr(address.prefix)}`;
 
 /** Removes the namespace and its link; what is gone already counts as removed. */
 export async function removePodNetwork(network: PodNetwork): Promise<void> {

@@ -44,7 +44,7 @@ export interface StartedMesh {
   readonly status: MeshStatus;
   /** What was left of an earlier mesh and has been removed, as sentences. */
   readonly removed: readonly string[];
-  /** Resolves when the mesh has ended and nothing of it is left; `clean` is false when it ended by itself or by force. */
+  /** Resolves when the mesh has ended and nothing of it is left; `clean` is false when it failed or was ended by force. */
   readonly ended: Promise<{ readonly clean: boolean; readonly message: string }>;
   /** Ends it, gracefully at first, within 10 s. */
   stop(): Promise<void>;
@@ -168,14 +168,12 @@ class Starting {
     passLock(stateDir, holder);
     if (options.internet === true) await connectInternet(stateDir, await this.#firstProcess(pid));
     const status = await this.#settled();
-    let stopping = false;
     const ended = exited.then(async () => {
       await removeLeftovers(stateDir);
-      const clean = stopping && this.#exit?.code === 0;
+      const clean = this.#exit?.code === 0;
       return { clean, message: clean ? 'the mesh has ended' : this.#failure() };
     });
     const stop = async (): Promise<void> => {
-      stopping = true;
       await endProcess(this.#api, holder);
       await ended;
     };

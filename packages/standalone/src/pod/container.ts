@@ -111,6 +111,14 @@ export class Container {
     this.#deps.onChange();
   }
 
+  /** Tries again at once if the container waits for something that may be there now. */
+  nudge(): void {
+    if (this.#stopping || this.#state.kind !== 'waiting' || this.#state.reason !== 'CreateContainerConfigError') return;
+    clearTimeout(this.#timer);
+    this.#backoff.reset();
+    this.run();
+  }
+
   /** Ends the container for good: SIGTERM, then SIGKILL after the grace period. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;

@@ -100,7 +100,9 @@ export class Pod {
 
   /** Writes volumes again after a ConfigMap, Secret or token changed. */
   refreshVolumes(): void {
-    if (this.#attachment !== undefined && !this.stopping) this.#fill();
+    if (this.#attachment === undefined || this.stopping) return;
+    this.#fill();
+    for (const container of this.#containers.values()) container.nudge();
   }
 
   /** Ends all containers and removes the network and files; `graceMs` shortens the pod's own grace period. */
