@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { formatHostPort } from '@ambit/common/address/host-port';
 import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { Credentials } from '@ambit/common/identity/credentials';
 import type { SpiffeId } from '@ambit/common/identity/spiffe';
@@ -153,7 +154,7 @@ class Opening implements StreamHandler {
   }
 
   #where(): string {
-    return `CONNECT ${this.#authority} at ${this.#ends.remote.ip}:${this.#ends.remote.port}`;
+    return `CONNECT ${this.#authority} at ${formatHostPort(this.#ends.remote.ip, this.#ends.remote.port)}`;
   }
 }
 
@@ -166,7 +167,8 @@ export async function connectHbone(
 ): Promise<HboneClient> {
   try {
     const addresses = socketEnds(raw);
-    const secure = await secureClient(raw, peer.credentials, peer.accept, peer.signal);
+    const where = formatHostPort(addresses.remote.ip, addresses.remote.port);
+    const secure = await secureClient(raw, { ...peer, where });
     return new HboneClient(secure.socket, { ...addresses, peer: secure.peer }, settings, events);
   } catch (error) {
     raw.destroy();

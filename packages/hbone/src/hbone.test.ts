@@ -10,6 +10,7 @@ import type { Credentials } from '@ambit/common/identity/credentials';
 import { parseSpiffe, type SpiffeId } from '@ambit/common/identity/spiffe';
 import { clientSession } from '@ambit/http/h2/session';
 import { socketStream } from '@ambit/common/net/socket-stream';
+import { splice } from '@ambit/common/net/splice';
 import { Headers } from '@ambit/http/headers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,6 +19,7 @@ import {
   acceptHbone,
   type HboneConnection,
   HbonePool,
+  openInner,
   type PoolOptions,
   type ServerOptions,
   type Tunnel,
@@ -420,6 +422,28 @@ test('a reset tunnel is a reset tunnel at the other end, others go on', async ()
   assert.instance(await end.promise, MeshError);
   await pool[Symbol.asyncDispose]();
   at.close();
+});
+
+test('a tunnel inside a tunnel has its own TLS, peers and half-close', async () => {
+  const inner = await serve();
+  const gateway = await serve({
+    onTunnel: (request) => {
+      const tunnel = request.accept(new Headers());
+      splice(tunnel, socketStream(connect({ port: inner.address.port, allowHalfOpen: true })), () => undefined);
+    },
+  });
+  const pool = newPool();
+  const target = { credentials: client, accept: [id(SERVER)], head: head('web.b.svc.cluster.local:80') };
+  const tunnel = await openInner(await open(pool, gateway), target, new AbortController().signal);
+  assert.is(tunnel.peer.uri, SERVER);
+  const bytes = randomBytes(700_001);
+  assert.ok((await roundTrip(tunnel, bytes)).equals(bytes));
+  await inner.connections[0]?.closed;
+  const nobody = openInner(await open(pool, gateway), { ...target, accept: [] }, new AbortController().signal);
+  assert.is((await rejection(nobody)).code, 'TLS_NAME_MISMATCH');
+  await pool[Symbol.asyncDispose]();
+  gateway.close();
+  inner.close();
 });
 
 // ── who may connect ──

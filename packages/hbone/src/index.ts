@@ -94,6 +94,7 @@ export interface HboneConnection {
 export { acceptHbone } from './server.ts';
 export { HbonePool } from './pool.ts';
 export { connectHeaders, type ConnectContext } from './connect.ts';
+export { openInner, type InnerTarget } from './double.ts';
 export { formatBaggage, parseBaggage, type Baggage } from './baggage.ts';
 export { formatForwarded, parseForwardedHost } from './forwarded.ts';
 export { newTraceparent, parseTraceId } from './traceparent.ts';

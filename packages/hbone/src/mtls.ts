@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { peerIdentities, uriNames } from '@ambit/common/identity/certificate';
 import type { Credentials } from '@ambit/common/identity/credentials';
@@ -20,20 +21,24 @@ const ALPN = ['h2'];
 const CIPHERS = 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256';
 const GROUPS = 'X25519:P-256:P-384:X25519MLKEM768';
 
+/** Whom a client wants to talk to, and as whom. */
+export interface ClientHandshake {
+  readonly credentials: Credentials;
+  readonly accept: readonly SpiffeId[];
+  readonly signal: AbortSignal;
+  /** The far end, for messages. */
+  readonly where: string;
+}
+
 /**
  * Client side: TLS 1.3, ALPN h2, our certificate, no SNI, no resumption. The chain is verified by OpenSSL against the roots of our own
  * certificate (with serverAuth if the peer's has an EKU extension); one URI SAN must equal one accepted id. Names of other kinds are ignored.
  *
  * @throws MeshError TLS_FAILED, TLS_NAME_MISMATCH, HBONE_TIMEOUT; the socket is destroyed then.
  */
-export function secureClient(
-  raw: Socket,
-  credentials: Credentials,
-  accept: readonly SpiffeId[],
-  signal: AbortSignal,
-): Promise<SecureSocket> {
+export function secureClient(raw: Duplex, options: ClientHandshake): Promise<SecureSocket> {
+  const { credentials, accept, signal, where } = options;
   const { promise, resolve, reject } = Promise.withResolvers<SecureSocket>();
-  const where = `${raw.remoteAddress ?? '?'}:${raw.remotePort ?? 0}`;
   let peer: SpiffeId | undefined;
   const socket = connect({
     socket: raw,
