@@ -1,4 +1,5 @@
 import { X509Certificate, generateKeyPairSync } from 'node:crypto';
+import { connect, createServer } from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createFakeCa } from '../../../../test/harness/fake-ca.ts';
@@ -88,6 +89,40 @@ test('ZT-ID-03 leaf and intermediates are presented, every root of the last elem
   assert.equal(splitCertificates(credentials.certificateChain), [leaf, intermediate]);
   assert.equal(credentials.roots, [root, other]);
   assert.not.ok(credentials.certificateChain.includes(root));
+});
+
+test('ZT-ID-04 peers under different roots of one bundle speak to each other, and not without the bundle', async () => {
+  const [old, young] = [createFakeCa('old'), createFakeCa('young')];
+  const made = (authority: typeof old, roots: string): ReturnType<typeof credentialsFromChain> => {
+    const { csr, privateKey } = createSigningRequest(A);
+    return credentialsFromChain(A, privateKey, [authority.answer(csr, A.uri, valid)[0] ?? '', roots]);
+  };
+  const handshake = async (server: string, client: string): Promise<boolean> => {
+    const listener = createServer({
+      secureContext: made(old, server).context,
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
+    listener.on('tlsClientError', () => undefined);
+    listener.on('secureConnection', (socket) => socket.end('hello'));
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    const bound = listener.address();
+    const port = typeof bound === 'object' ? (bound?.port ?? 0) : 0;
+    const secureContext = made(young, client).context;
+    const socket = connect({ host: '127.0.0.1', port, secureContext, checkServerIdentity: () => undefined });
+    const greeted = await new Promise<boolean>((resolve) => {
+      socket.once('data', () => resolve(true));
+      socket.once('error', () => resolve(false));
+      socket.once('close', () => resolve(false));
+    });
+    socket.destroy();
+    listener.close();
+    return greeted;
+  };
+  const bundle = old.root + young.root;
+  assert.ok(await handshake(bundle, bundle));
+  assert.not.ok(await handshake(old.root, bundle));
+  assert.not.ok(await handshake(bundle, young.root));
 });
 
 test('a key that is not the certificate’s is refused', () => {
