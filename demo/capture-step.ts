@@ -1,27 +1,20 @@
-import type { OutsideWorld } from './outside/world.ts';
 import type { Ran, Stage } from './stage.ts';
 
-const SECONDS = 6;
+const SECONDS = 3;
 
-/** Starts watching the bridge between the pods, from the node's namespace. */
-export function startCapture(stage: Stage): Promise<Ran> {
-  return stage.run([
-    'exec',
-    'ztunnel',
-    '--',
-    'node',
-    `${import.meta.dirname}/capture.ts`,
-    'ambit0',
-    String(SECONDS),
-    'GET /get',
-    'httpbin.org',
-  ]);
+/** Starts watching the bridge between the pods, from the node's namespace; resolves when it watches. */
+export async function startCapture(stage: Stage): Promise<{ ended: Promise<Ran> }> {
+  const program = `${import.meta.dirname}/capture.ts`;
+  const words = ['exec', 'ztunnel', '--', 'node', program, 'ambit0', String(SECONDS), 'GET /get', 'httpbin.org'];
+  const { speaking, ended } = stage.start(words);
+  await speaking;
+  return { ended };
 }
 
 /** Prints what the capture saw and checks that the request was readable nowhere between pods and waypoint. */
-export async function showCapture(stage: Stage, _world: OutsideWorld, capture: Promise<Ran>): Promise<void> {
+export async function showCapture(stage: Stage, capture: { ended: Promise<Ran> }): Promise<void> {
   stage.say(`Proof on the wire: every packet on the bridge of these ${SECONDS} seconds, searched for the request:`);
-  const { output, code } = await capture;
+  const { output, code } = await capture.ended;
   for (const line of output.trimEnd().split('\n')) stage.say(line);
   if (code !== 0) stage.fail('the capture did not run');
   if (!/port 15008 .*: \d+ packets, 0 contain the request/.test(output))

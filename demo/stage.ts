@@ -77,12 +77,22 @@ export class Stage {
 
   /** Runs the command line program with these words, printing nothing. */
   run(words: readonly string[]): Promise<Ran> {
+    return this.start(words).ended;
+  }
+
+  /** The same in the background; `speaking` resolves with its first output. */
+  start(words: readonly string[]): { readonly speaking: Promise<void>; readonly ended: Promise<Ran> } {
     const child = spawn(process.execPath, [CLI, ...words], { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
-    const collect = (chunk: Buffer): void => void (output += chunk.toString());
+    const spoke = Promise.withResolvers<void>();
+    const collect = (chunk: Buffer): void => {
+      output += chunk.toString();
+      spoke.resolve();
+    };
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
-    return new Promise((resolve) => child.once('close', (code) => resolve({ output, code: code ?? 1 })));
+    const ended = new Promise<Ran>((resolve) => child.once('close', (code) => resolve({ output, code: code ?? 1 })));
+    return { speaking: Promise.race([spoke.promise, ended.then(() => undefined)]), ended };
   }
 
   /** The newest line of a program's log that fits and was not shown before; waits a moment for it. */

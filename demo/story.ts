@@ -94,8 +94,8 @@ export const STORY: readonly Step[] = [
   },
   {
     title: 'The same call crosses the waypoint now',
-    async play(stage, world) {
-      const capture = startCapture(stage);
+    async play(stage) {
+      const capture = await startCapture(stage);
       await stage.type(curl('curl', '-i http://httpbin.org/get'), {
         output: [/HTTP\/1\.1 200 OK/, /server: istio-envoy/, /x-request-id/],
         log: waypointLog(
@@ -103,7 +103,7 @@ export const STORY: readonly Step[] = [
         ),
         withinMs: SETTLE_MS,
       });
-      await showCapture(stage, world, capture);
+      await showCapture(stage, capture);
     },
   },
   {
@@ -259,11 +259,23 @@ async function inMesh(stage: Stage): Promise<void> {
   });
   await stage.type(curl('curl', '-i http://echo.apps/'), {
     output: [/200 OK/, /server: istio-envoy/],
-    log: agentLog(
-      /connection complete.*src\.identity="spiffe:\/\/cluster\.local\/ns\/apps\/sa\/waypoint".*dst\.workload="echo-\S+".*direction="inbound"/,
-    ),
+    log: {
+      of: 'waypoint',
+      namespace: 'apps',
+      line: /"GET \/ HTTP\/1\.1" 200 - via_upstream .*"10\.244\.\d+\.\d+:8080" inbound-vip\|80\|http\|echo\.apps/,
+    },
     withinMs: SETTLE_MS,
   });
+  stage.say('HBONE in and HBONE out: the node agent sees the waypoint, by its certificate, arrive at the pod:');
+  await stage.type(
+    `ambit metrics ztunnel 'istio_tcp_connections_opened_total{reporter="destination",source_workload="waypoint"'`,
+    {
+      output: [
+        /source_principal="spiffe:\/\/cluster\.local\/ns\/apps\/sa\/waypoint".*destination_workload="echo".*connection_security_policy="mutual_tls"/,
+      ],
+      withinMs: SETTLE_MS,
+    },
+  );
   stage.say('Without its waypoint the service goes on, at L4:');
   await stage.type('ambit label service echo -n apps istio.io/use-waypoint=none', {
     output: [/service\/echo labeled/],

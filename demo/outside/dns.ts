@@ -4,14 +4,15 @@ import { createServer } from 'node:net';
 const TYPE_A = 1;
 const TTL_S = 5;
 
-/** Answers A queries for `records` authoritatively on port 53, UDP and TCP; every other name does not exist. */
-export function serveDns(records: ReadonlyMap<string, string>): void {
+/** Answers A queries for `records` authoritatively on port 53 of an address, UDP and TCP; every other name does not exist. */
+export function serveDns(address: string, records: ReadonlyMap<string, string>): void {
   const udp = createSocket('udp4');
   udp.on('message', (query, client) => {
     const reply = answer(query, records);
     if (reply !== undefined) udp.send(reply, client.port, client.address);
   });
-  udp.bind(53, '0.0.0.0');
+  // its own address, not the wildcard: a reply must come from where the query went
+  udp.bind(53, address);
   createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.once('data', (data: Buffer) => {
@@ -21,7 +22,7 @@ export function serveDns(records: ReadonlyMap<string, string>): void {
       length.writeUInt16BE(reply.length);
       return socket.end(Buffer.concat([length, reply]));
     });
-  }).listen(53, '0.0.0.0');
+  }).listen(53, address);
 }
 
 /** RFC 1035 §4: one question in, its answer out; undefined for what is no query. */

@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
 import { createSecureContext, TLSSocket } from 'node:tls';
 import { serveDns } from './dns.ts';
-import type { World } from './world.ts';
+import { OUTSIDE_DNS, type World } from './world.ts';
 
 const folder = process.argv[2] ?? '.';
 const world: World = JSON.parse(readFileSync(join(folder, 'world.json'), 'utf8'));
@@ -32,7 +32,7 @@ createTlsServer(
   },
   answer,
 ).listen(443, '0.0.0.0');
-serveDns(new Map(world.hosts.map((host) => [host.name, host.address])));
+serveDns(OUTSIDE_DNS, new Map(world.hosts.map((host) => [host.name, host.address])));
 console.log(`the outside world serves ${world.hosts.map((host) => host.name).join(', ')}`);
 
 /** Says what arrived, as httpbin does, and how: plain or TLS, with which SNI and client certificate. */
