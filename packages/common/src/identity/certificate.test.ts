@@ -98,8 +98,11 @@ test('ZT-ID-04 peers under different roots of one bundle speak to each other, an
     return credentialsFromChain(A, privateKey, [authority.answer(csr, A.uri, valid)[0] ?? '', roots]);
   };
   const handshake = async (server: string, client: string): Promise<boolean> => {
+    const own = made(old, server);
     const listener = createServer({
-      secureContext: made(old, server).context,
+      key: own.privateKey,
+      cert: own.certificateChain,
+      ca: [...own.roots],
       requestCert: true,
       rejectUnauthorized: true,
     });
