@@ -1,7 +1,19 @@
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { Server } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseIp } from '@ambit/common/address/ip';
+import {
+  addressRecord,
+  encodeMessage,
+  parseMessage,
+  query,
+  RECORD,
+  recordAddress,
+  reply,
+} from '@ambit/common/dns/message';
+import { udpIn } from '@ambit/common/linux/sockets';
 import type { Policy } from '@ambit/common/model/policy';
 import type { Workload } from '@ambit/common/model/workload';
 import { service, workload } from '@ambit/ztunnel/sample-mesh';
@@ -13,6 +25,9 @@ const VIP = '10.96.0.7';
 /** The agent between real pods. */
 export function ztunnelCases(): void {
   let node: AgentNode;
+  let nameServer: UdpSocket;
+  /** Addresses that asked the node's name server. */
+  const askers: string[] = [];
   const servers: Server[] = [];
 
   test.before(async () => {
@@ -31,16 +46,19 @@ export function ztunnelCases(): void {
         store.set('service', 'default/web.default.svc.cluster.local', web);
       },
     });
+    nameServer = startNameServer(askers);
     for (const name of ['server', 'outside']) servers.push(startEcho(node.pod(name), 8080));
   });
 
   test.after(async () => {
     for (const server of servers) server.close();
+    nameServer.close();
     await node.stop();
   });
 
   test.before.each(() => {
     node.log.length = 0;
+    askers.length = 0;
   });
 
   for (const family of ['ipv4', 'ipv6'] as const) {
@@ -67,6 +85,18 @@ export function ztunnelCases(): void {
     const sent = await node.line('connection complete', 'direction="outbound"');
     assert.match(sent, 'dst.service="web.default.svc.cluster.local" dst.workload="server"');
   });
+
+  for (const protocol of ['udp', 'tcp'] as const) {
+    test(`DNS over ${protocol}: the mesh’s names from the mesh, others from the node’s name server, asked from the pod`, async () => {
+      assert.equal(await resolveIn(node.pod('client'), protocol, 'web'), [VIP]);
+      await node.line('\tdns\t', 'domain="web."', 'result="success"');
+      const pod = node.pod(protocol === 'udp' ? 'client' : 'server');
+      assert.equal(await resolveIn(pod, protocol, 'outside.example'), ['203.0.113.10']);
+      await node.line('\tdns\t', 'domain="outside.example."', 'result="forwarded"');
+      assert.equal(await resolveIn(pod, protocol, 'outside.example'), ['203.0.113.10']);
+      assert.equal(askers, [pod.ipv4]);
+    });
+  }
 
   test('captured to uncaptured: plain TCP', async () => {
     const { ipv4 } = node.pod('outside');
@@ -159,6 +189,48 @@ export function ztunnelCases(): void {
     await node.enrol(['client', 'server']);
     assert.match(await talk(node.pod('client'), node.pod('server').ipv4, 8080, 'x'), 'from');
   });
+}
+
+/** A name server of the node that knows outside.example only. */
+function startNameServer(askers: string[]): UdpSocket {
+  const socket = createSocket('udp4');
+  socket.on('message', (bytes, peer) => {
+    askers.push(peer.address);
+    const message = parseMessage(bytes);
+    const address = parseIp('203.0.113.10');
+    if (message === undefined || address === undefined) return;
+    const answers =
+      message.questions[0]?.name === 'outside.example' ? [addressRecord('outside.example', 60, address)] : [];
+    socket.send(encodeMessage(reply(message, { answers, rcode: answers.length > 0 ? 0 : 3 })), peer.port, peer.address);
+  });
+  return socket.bind(53, '10.244.0.1');
+}
+
+/** Asks for A records from inside a pod, at an address where no name server is: the agent has to catch the query. */
+async function resolveIn(pod: TestPod, protocol: 'udp' | 'tcp', name: string): Promise<string[]> {
+  const bytes = encodeMessage(query(1, name, RECORD.A));
+  const answer = protocol === 'udp' ? await askUdp(pod, bytes) : await askTcp(pod, bytes);
+  return (parseMessage(answer)?.answers ?? []).map(recordAddress).filter((ip) => ip !== undefined);
+}
+
+async function askUdp(pod: TestPod, bytes: Uint8Array): Promise<Uint8Array> {
+  const socket = createSocket('udp4');
+  try {
+    socket.bind({ fd: udpIn(pod.netns, { host: '0.0.0.0', port: 0 }) });
+    socket.send(bytes, 53, '198.51.100.53');
+    const [answer] = await once(socket, 'message', { signal: AbortSignal.timeout(5000) });
+    return answer;
+  } finally {
+    socket.close();
+  }
+}
+
+async function askTcp(pod: TestPod, bytes: Uint8Array): Promise<Uint8Array> {
+  const socket = connectFrom(pod, '198.51.100.53', 53);
+  socket.write(Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes]));
+  const [answer] = await once(socket, 'data');
+  socket.destroy();
+  return answer.subarray(2);
 }
 
 const member = (pod: TestPod): Workload =>

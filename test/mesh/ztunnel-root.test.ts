@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import { enterNamespaces } from '../harness/netns.ts';
 
-if (enterNamespaces(import.meta.url)) {
+if (enterNamespaces(import.meta.url, 'root')) {
   const { ztunnelCases } = await import('./ztunnel.cases.ts');
   ztunnelCases();
 }
