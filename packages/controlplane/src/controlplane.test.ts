@@ -4,8 +4,20 @@ import { join } from 'node:path';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { decodeListener } from '@ambit/common/codec/listener';
+import { startAdsClient } from '@ambit/common/xds/ads-client';
+import {
+  ADDRESS,
+  AUTHORIZATION,
+  L7_BACKEND,
+  L7_CREDENTIAL,
+  L7_LISTENER,
+  L7_POLICY,
+  L7_PROXY,
+} from '@ambit/common/xds/type-urls';
+import type { KubeObject } from './collections/object.ts';
 import { ObjectStore } from './collections/object-store.ts';
-import { type ControlPlane, startControlPlane } from './controlplane.ts';
+import { type ControlPlane, startControlPlane, type TokenSubject } from './controlplane.ts';
 import { FolderSource } from './files/folder-source.ts';
 
 interface Context {
@@ -74,15 +86,15 @@ spec:
   resolution: DNS
   ports: [{number: 80, name: http, protocol: HTTP}]
 `;
-const waypointPod = (ready: boolean): Parameters<ObjectStore['apply']>[0] => [
+const waypointPod = (ready: boolean, name = 'waypoint-1', uid = 'pod-uid', gateway = 'waypoint'): KubeObject[] => [
   {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
-      name: 'waypoint-1',
+      name,
       namespace: 'istio-egress',
-      uid: 'pod-uid',
-      labels: { 'gateway.networking.k8s.io/gateway-name': 'waypoint' },
+      uid,
+      labels: { 'gateway.networking.k8s.io/gateway-name': gateway },
     },
     spec: { containers: [{ name: 'istio-proxy' }], serviceAccountName: 'waypoint', nodeName: 'node' },
     status: { podIP: '10.244.0.18', conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
@@ -168,6 +180,131 @@ test('CP-045: addresses survive a restart', async (context) => {
   const again = await open(root);
   Object.assign(context, again);
   assert.match(JSON.stringify(again.store.get('ServiceEntry', 'istio-egress', 'other')?.status), '240.240.0.2');
+});
+
+/** A client that collects what it is sent, by the last part of the type URL. */
+async function connect(
+  plane: ControlPlane,
+  pod: TokenSubject,
+  gateway: string,
+): Promise<{ got: Map<string, Uint8Array>; end: () => void }> {
+  const got = new Map<string, Uint8Array>();
+  const abort = new AbortController();
+  const types = [ADDRESS, AUTHORIZATION, L7_LISTENER, L7_BACKEND, L7_POLICY, L7_CREDENTIAL, L7_PROXY].map(
+    (typeUrl) => ({
+      typeUrl,
+      onUpdate: (
+        resources: readonly { readonly name: string; readonly body: Uint8Array }[],
+        removed: readonly string[],
+      ): [] => {
+        const type = typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
+        for (const { name, body } of resources) got.set(`${type} ${name}`, body);
+        for (const name of removed) got.delete(`${type} ${name}`);
+        return [];
+      },
+    }),
+  );
+  const client = startAdsClient({
+    address: `127.0.0.1:${plane.port}`,
+    roots: plane.rootCertificates,
+    token: () => plane.issueToken(pod),
+    clusterId: 'Kubernetes',
+    node: { id: 'test', metadata: { NAMESPACE: pod.namespace, GATEWAY_NAME: gateway, NODE_NAME: 'node' } },
+    types,
+    signal: abort.signal,
+    log: createLogger({ level: 'error', format: 'plain' }).scope('test'),
+  });
+  await client.synced;
+  return { got, end: () => abort.abort() };
+}
+
+const POD: TokenSubject = {
+  namespace: 'istio-egress',
+  serviceAccount: 'waypoint',
+  podName: 'waypoint-1',
+  podUid: 'pod-uid',
+};
+const POLICY = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers, namespace: istio-egress}
+spec:
+  targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: httpbin}]
+  rules: [{to: [{operation: {methods: [GET]}}]}]
+`;
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 400 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(holds(), what);
+}
+
+test('a waypoint receives what is meant for it over the wire, and every edit; other pods receive addresses only', async ({
+  source,
+  store,
+  plane,
+}) => {
+  source.apply(`${WAYPOINT}---${ENTRY}---${POLICY}`, 'all.yaml');
+  store.apply(waypointPod(true));
+  store.apply(waypointPod(true, 'curious', 'c', 'another'));
+  await plane.settled();
+  const waypoint = await connect(plane, POD, 'waypoint');
+  const curious = await connect(plane, { ...POD, podName: 'curious', podUid: 'c' }, 'waypoint');
+  const key = 'istio-egress/httpbin.org';
+  for (const name of [
+    `Listener ${key}`,
+    `Backend ${key}`,
+    'Policy istio-egress/readers',
+    'Proxy istio-egress/waypoint',
+    `Address ${key}`,
+  ])
+    assert.ok(waypoint.got.has(name), `${name} among ${[...waypoint.got.keys()].join(', ')}`);
+  assert.ok(curious.got.has(`Address ${key}`));
+  assert.equal(
+    [...curious.got.keys()].filter((name) => /^(Listener|Backend|Policy|Proxy|Credential) /.test(name)),
+    [],
+  );
+  const listener = decodeListener(waypoint.got.get(`Listener ${key}`) ?? new Uint8Array());
+  assert.equal(
+    listener.addresses.map((one) => one.ip),
+    ['240.240.0.1', '2001:2::1'],
+  );
+  const before = new Map(waypoint.got);
+  source.apply(POLICY.replace('[GET]', '[GET, HEAD]'), 'policy.yaml');
+  await until(
+    () => waypoint.got.get('Policy istio-egress/readers') !== before.get('Policy istio-egress/readers'),
+    'policy pushed',
+  );
+  const changed = [...waypoint.got].filter(([name, body]) => before.get(name) !== body).map(([name]) => name);
+  assert.equal(changed, ['Policy istio-egress/readers'], 'nothing else was sent');
+  source.merge('ServiceEntry', 'istio-egress', 'httpbin', { labels: { 'istio.io/use-waypoint': 'none' } });
+  await until(
+    () => !waypoint.got.has(`Listener ${key}`) && !waypoint.got.has('Policy istio-egress/readers'),
+    'unbound',
+  );
+  waypoint.end();
+  curious.end();
+});
+
+test('CP-046: the token of a pod that is gone opens nothing', async ({ store, plane }) => {
+  store.apply(waypointPod(true));
+  const first = await connect(plane, POD, 'waypoint');
+  first.end();
+  store.apply([], ['Pod/istio-egress/waypoint-1']);
+  const abort = new AbortController();
+  let reason: string | undefined;
+  const client = startAdsClient({
+    address: `127.0.0.1:${plane.port}`,
+    roots: plane.rootCertificates,
+    token: () => plane.issueToken(POD),
+    clusterId: 'Kubernetes',
+    node: { id: 'test', metadata: {} },
+    types: [{ typeUrl: ADDRESS, onUpdate: () => [] }],
+    signal: abort.signal,
+    log: createLogger({ level: 'off', format: 'plain', write: () => undefined }).scope('test'),
+  });
+  await until(() => (reason = client.lastError) !== undefined, 'refused');
+  assert.match(reason ?? '', 'authenticate');
+  abort.abort();
 });
 
 test('a quiet control plane writes nothing', async ({ source, store, plane, root }) => {
