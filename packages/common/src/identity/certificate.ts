@@ -49,6 +49,8 @@ function altNames(text: string): string[] {
 
 /** The ciphers of Istio's agent, in its order. */
 const CIPHERS = 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256';
+/** Its groups; the first is the one key share that is offered. Node's default, the post-quantum hybrid first, costs a third more per handshake. */
+const GROUPS = 'X25519:P-256:P-384:X25519MLKEM768';
 
 /**
  * Makes credentials of a CA's answer: leaf first, then intermediates, the root bundle (one text, maybe several
@@ -78,6 +80,7 @@ export function credentialsFromChain(identity: SpiffeId, privateKey: string, ans
       minVersion: 'TLSv1.3',
       maxVersion: 'TLSv1.3',
       ciphers: CIPHERS,
+      ecdhCurve: GROUPS,
     }),
   });
 }
