@@ -9,6 +9,7 @@ const needles = texts.map((text) => Buffer.from(text));
 const ports = new Map<number, { packets: number; readable: number }>();
 
 const socket = packetSocket(name, (frame) => count(Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)));
+console.log(`every packet on ${name} for ${seconds} s:`);
 setTimeout(
   () => {
     socket.close();

@@ -102,7 +102,7 @@ export class Stage {
       const { output } = await this.run(['logs', wanted.of, '-n', wanted.namespace ?? 'default']);
       const lines = output.split('\n');
       const from = this.#seen.get(where) ?? 0;
-      const found = lines.findIndex((line, i) => i >= from && wanted.line.test(line));
+      const found = lines.findLastIndex((line, i) => i >= from && wanted.line.test(line));
       if (found >= 0) {
         this.#seen.set(where, found + 1);
         return lines[found];
