@@ -307,6 +307,19 @@ test('CP-046: the token of a pod that is gone opens nothing', async ({ store, pl
   abort.abort();
 });
 
+test('another trust domain waits for a restart, as the certificates that are out carry the old one', async ({
+  source,
+  plane,
+}) => {
+  source.apply(
+    'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: "trustDomain: corp"}\n',
+    'mesh.yaml',
+  );
+  await plane.settled();
+  assert.is(plane.mesh?.inputs.mesh.trustDomain, 'cluster.local');
+  assert.match(plane.mesh?.inputs.mesh.problems.join() ?? '', 'mesh.trustDomain: corp takes effect after a restart');
+});
+
 test('a quiet control plane writes nothing', async ({ source, store, plane, root }) => {
   source.apply(`${WAYPOINT}---${ENTRY}`, 'all.yaml');
   store.apply(waypointPod(true));

@@ -78,6 +78,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     store,
     writer,
     clusterDomain,
+    trustDomain,
     log: log.scope('controlplane'),
     publisher: new Publisher(resources, log.scope('serve')),
     statuses: new StatusWriter(writer, now),

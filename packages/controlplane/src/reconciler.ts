@@ -19,6 +19,8 @@ export interface ReconcilerOptions {
   readonly provisioner: Provisioner;
   readonly statuses: StatusWriter;
   readonly clusterDomain: string;
+  /** What the CA issues certificates for. */
+  readonly trustDomain: string;
   readonly vipRanges?: VipRanges;
   readonly log: ScopedLogger;
 }
@@ -86,8 +88,8 @@ export class Reconciler {
   }
 
   async #round(): Promise<void> {
-    const { store, clusterDomain, publisher, provisioner } = this.#options;
-    const inputs = readInputs(store, clusterDomain);
+    const { store, clusterDomain, trustDomain, publisher, provisioner } = this.#options;
+    const inputs = readInputs(store, clusterDomain, trustDomain);
     this.#report(inputs);
     const mesh = deriveMesh(inputs);
     this.#mesh = mesh;

@@ -51,9 +51,11 @@ const SYSTEM_NAMESPACE = 'istio-system';
 /** Policies under the mesh configuration they were read with: its trust domains are part of their meaning. */
 const policyForms = new WeakMap<MeshConfig, WeakMap<KubeObject, AuthorizationPolicyForm>>();
 
-export function readInputs(store: ObjectStore, clusterDomain: string): Inputs {
+/** @param trustDomain what certificates are issued for; by default what the mesh configuration says now. */
+export function readInputs(store: ObjectStore, clusterDomain: string, trustDomain?: string): Inputs {
   const configMap = store.get('ConfigMap', SYSTEM_NAMESPACE, 'istio');
-  const mesh = configMap === undefined ? DEFAULT_MESH_CONFIG : ingestMeshConfig(configMap);
+  const written = configMap === undefined ? DEFAULT_MESH_CONFIG : ingestMeshConfig(configMap);
+  const mesh = trustDomain === undefined ? written : withTrustDomain(written, trustDomain);
   const namespaces = new Map([...store.list('Namespace')].map((one) => [one.metadata.name, one]));
   return {
     clusterId: 'Kubernetes',
@@ -79,6 +81,19 @@ export function readInputs(store: ObjectStore, clusterDomain: string): Inputs {
     destinationRules: forms(store, 'DestinationRule', ingestDestinationRule),
     credential: (namespace, name) => credentialOf(store, namespace, name),
   };
+}
+
+const pinned = new WeakMap<MeshConfig, MeshConfig>();
+
+/** A trust domain is chosen once: under another one, no certificate that is out would match its workload any more. */
+function withTrustDomain(mesh: MeshConfig, trustDomain: string): MeshConfig {
+  if (mesh.trustDomain === trustDomain) return mesh;
+  const known = pinned.get(mesh);
+  if (known?.trustDomain === trustDomain) return known;
+  const problem = `mesh.trustDomain: ${mesh.trustDomain} takes effect after a restart; until then it is ${trustDomain}`;
+  const config = { ...mesh, trustDomain, problems: [...mesh.problems, problem] };
+  pinned.set(mesh, config);
+  return config;
 }
 
 function forms<T>(store: ObjectStore, kind: string, ingest: (object: KubeObject) => T | undefined): T[] {
