@@ -98,6 +98,7 @@ export class Exchange implements StreamHandler {
     if (this.#attributes === undefined) return true;
     const { pipeline, service } = this.#tunnel;
     const verdict = evaluate(pipeline.parts.policies.for(service), this.#attributes);
+    if (verdict.shadow.length > 0) this.#tunnel.tellShadow(verdict, this.#record);
     if (verdict.allowed) return true;
     this.#tunnel.explainDenial(verdict, this.#record);
     const detail = envoyDenialDetail(verdict);

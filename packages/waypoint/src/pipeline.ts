@@ -1,4 +1,5 @@
 import { formatHostPort } from '@ambit/common/address/host-port';
+import { describeVerdict } from '@ambit/common/authz/explain';
 import type { Verdict } from '@ambit/common/authz/verdict';
 import type { MeshView } from '@ambit/common/mesh/view';
 import type { ProxySettings } from '@ambit/common/model/listener';
@@ -149,6 +150,13 @@ export class TunnelContext {
   finishHttp(record: ExchangeRecord, endpoint: EndpointFacts): void {
     this.pipeline.write(record);
     this.series.endpoint(endpoint).observe(record);
+  }
+
+  /** Tells of policies that matched and are not enforced: dry-run and AUDIT. */
+  tellShadow(verdict: Verdict, record: ExchangeRecord): void {
+    const { authzLog } = this.pipeline.parts;
+    if (!authzLog.enabled('debug')) return;
+    authzLog.debug(describeVerdict(verdict), denialFields(verdict, this.facts, this.destination, record));
   }
 
   /** The one line that explains a denial. */

@@ -38,7 +38,9 @@ const RESETS: Readonly<Partial<Record<ErrorCode, Reset>>> = {
   CERT_REVOKED: CONNECTION_FAILURE,
   TUNNEL_REFUSED: CONNECTION_FAILURE,
   UPSTREAM_CLOSED: CONNECTION_TERMINATION,
+  STALE_CONNECTION: CONNECTION_TERMINATION,
   UPSTREAM_RESET: REMOTE_RESET,
+  STREAM_REFUSED: REMOTE_RESET,
   UPSTREAM_PROTOCOL: PROTOCOL_ERROR,
   HTTP2_FAILED: PROTOCOL_ERROR,
   OVERFLOW,
@@ -61,6 +63,7 @@ export function failureBeforeResponse(error: MeshError, retried: boolean): Failu
   if (code === 'NO_HEALTHY_UPSTREAM' || code === 'DNS_FAILED') {
     return reply(503, 'no healthy upstream', 'UH', 'no_healthy_upstream');
   }
+  if (code === 'HTTP_INVALID') return reply(400, 'Bad Request', 'DPE', 'http2.violation.of.messaging.rule');
   if (code === 'UNKNOWN_BACKEND') return reply(503, '', 'NC', 'cluster_not_found');
   const { reason, detail } = RESETS[code] ?? LOCAL_RESET;
   const transportFailure = transportFailureOf(error);
