@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
+import { type ConnectionOptions, connect } from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseIp } from '@ambit/common/address/ip';
@@ -365,6 +366,29 @@ test('a node that claims another namespace than its token is refused', () =>
     });
     assert.not.ok(client.connected && plane.server.status().length > 0);
     abort.abort();
+  }));
+
+test('the port speaks TLS 1.3 and nothing older, under the names that clients use', () =>
+  withPlane(async (plane) => {
+    const handshake = (options: ConnectionOptions): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = connect({
+          host: '127.0.0.1',
+          port: plane.server.port,
+          ca: plane.ca.roots,
+          ALPNProtocols: ['h2'],
+          ...options,
+        });
+        socket.once('secureConnect', () => {
+          resolve(socket.getProtocol() ?? '');
+          socket.destroy();
+        });
+        socket.once('error', (error) => resolve(error.message));
+      });
+    assert.is(await handshake({}), 'TLSv1.3');
+    assert.is(await handshake({ servername: 'istiod.istio-system.svc' }), 'TLSv1.3');
+    assert.match(await handshake({ servername: 'example.com' }), 'does not match certificate');
+    assert.match(await handshake({ maxVersion: 'TLSv1.2' }), /protocol version|handshake failure/);
   }));
 
 test('an on-demand client hears of what it asked for: by name, by address, with its workloads', () =>
