@@ -199,7 +199,7 @@ test('a draining waypoint says GOAWAY and lets streams finish', async () => {
   const bed = new TestBed();
   const session = open(bed);
   const [answer] = await send(session, {}, true);
-  bed.pipeline.drain();
+  void bed.pipeline.drain(0);
   await settle();
   assert.not(session.accepting);
   bed.upstream.last.answer(200);

@@ -1,6 +1,7 @@
 import { formatHostPort } from '@ambit/common/address/host-port';
 import { describeVerdict } from '@ambit/common/authz/explain';
 import type { Verdict } from '@ambit/common/authz/verdict';
+import { Drain } from '@ambit/common/lifecycle/drain';
 import type { MeshView } from '@ambit/common/mesh/view';
 import type { ProxySettings } from '@ambit/common/model/listener';
 import { serviceKey } from '@ambit/common/model/service';
@@ -53,15 +54,16 @@ export class Pipeline {
   readonly parts: PipelineParts;
   readonly #accessLog = new AccessLog();
   readonly #date = new HttpDate();
-  readonly #live = new Set<Live>();
-  #draining = false;
+  /** With the function that lets a drain go on without it. */
+  readonly #live = new Map<Live, () => void>();
+  readonly #drain = new Drain();
 
   constructor(parts: PipelineParts) {
     this.parts = parts;
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#drain.draining.aborted;
   }
 
   /** Connections open now. */
@@ -71,21 +73,24 @@ export class Pipeline {
 
   /** Registers before the first policy check, so that no change is lost in between. */
   add(live: Live): void {
-    this.#live.add(live);
+    this.#live.set(live, this.#drain.hold());
   }
 
   remove(live: Live): void {
+    this.#live.get(live)?.();
     this.#live.delete(live);
   }
 
   /** Policies have changed. */
   recheck(): void {
-    for (const live of this.#live) live.recheck();
+    for (const live of this.#live.keys()) live.recheck();
   }
 
-  drain(): void {
-    this.#draining = true;
-    for (const live of this.#live) live.drain();
+  /** Tells every connection to come to its end; resolves when all have, or at the deadline. */
+  async drain(deadlineMs: number): Promise<void> {
+    const drained = this.#drain.start('graceful', deadlineMs);
+    for (const live of this.#live.keys()) live.drain();
+    await drained;
   }
 
   /** Value of a `date` header of now. */

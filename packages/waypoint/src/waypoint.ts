@@ -17,7 +17,7 @@ import { tokenSource } from '@ambit/common/xds/secure-channel';
 import { HbonePool } from '@ambit/hbone';
 import { startAdmin } from './admin.ts';
 import type { WaypointSelf } from './capture/destination.ts';
-import { type CaptureListener, listenForTunnels } from './capture/listener.ts';
+import { listenForTunnels } from './capture/listener.ts';
 import type { WaypointConfig } from './config.ts';
 import { dialHbone } from './hbone-dial.ts';
 import { L7Tables } from './l7-tables.ts';
@@ -28,7 +28,7 @@ import type { Upstream } from './upstream/contract.ts';
 import { createUpstream } from './upstream/upstream.ts';
 
 const VERSION = '0.1.0';
-/** Between looks at whether the first certificate has come, or the last connection has gone. */
+/** Between looks at whether the first certificate has come. */
 const POLL_MS = 100;
 const HBONE_POOL = {
   maxStreams: 100,
@@ -88,7 +88,9 @@ export async function startWaypoint(config: WaypointConfig, log: Logger): Promis
   const admin = await startAdmin({ config, log, readiness, registry, tables, certificates: identity.cache });
   const stop = async (): Promise<void> => {
     readiness.task('drain');
-    await drain(listener, pipeline, upstream, config.drainSeconds);
+    listener.drain();
+    await pipeline.drain(config.drainSeconds * 1000);
+    upstream.drain();
     hbone.drain();
     listener.close();
     scope.abort();
@@ -216,19 +218,6 @@ async function firstCertificate(own: () => Promise<Credentials>, signal: AbortSi
       await delay(POLL_MS);
     }
   }
-}
-
-async function drain(
-  listener: CaptureListener,
-  pipeline: Pipeline,
-  upstream: Upstream,
-  seconds: number,
-): Promise<void> {
-  listener.drain();
-  pipeline.drain();
-  const deadline = performance.now() + seconds * 1000;
-  while (pipeline.connections > 0 && performance.now() < deadline) await delay(POLL_MS);
-  upstream.drain();
 }
 
 /** IPv6 where the machine has it. */
