@@ -5,6 +5,7 @@ import type { Readiness } from '@ambit/common/lifecycle/readiness';
 import type { Logger } from '@ambit/common/telemetry/log';
 import type { Registry } from '@ambit/common/telemetry/metrics';
 import type { WaypointConfig } from './config.ts';
+import { hasIpv6 } from './ip-families.ts';
 import type { L7Tables } from './l7-tables.ts';
 
 export interface AdminParts {
@@ -18,12 +19,13 @@ export interface AdminParts {
 
 const OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 const JSON_TYPE = 'application/json';
-const EVERYWHERE = '0.0.0.0';
 
 /** Starts the three servers beside the traffic: metrics and readiness for everybody, administration for this machine. */
 export function startAdmin(parts: AdminParts): Promise<AdminServer[]> {
   const { config, readiness, registry } = parts;
   const metrics = (): AdminReply => ({ status: 200, contentType: OPENMETRICS, body: registry.render() });
+  // `::` takes IPv4 connections, too.
+  const everywhere = hasIpv6() ? '::' : '0.0.0.0';
   const ready = (): AdminReply => {
     const pending = readiness.pending();
     if (pending.length === 0) return { status: 200, body: 'ready\n' };
@@ -31,11 +33,11 @@ export function startAdmin(parts: AdminParts): Promise<AdminServer[]> {
   };
   return Promise.all([
     startAdminServer({
-      host: EVERYWHERE,
+      host: everywhere,
       port: config.metricsPort,
       routes: { '/stats/prometheus': metrics, '/metrics': metrics },
     }),
-    startAdminServer({ host: EVERYWHERE, port: config.readyPort, routes: { '/healthz/ready': ready } }),
+    startAdminServer({ host: everywhere, port: config.readyPort, routes: { '/healthz/ready': ready } }),
     startAdminServer({
       host: '127.0.0.1',
       port: config.adminPort,

@@ -128,6 +128,12 @@ const REFUSALS: readonly (readonly [request: string, status: string, body: strin
     '',
     /403 - upgrade_failed /,
   ],
+  [
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n',
+    '400 Bad Request',
+    '',
+    /400 - upgrade_failed /,
+  ],
   ['\x16\x03\x01\x00\x05hello', '400 Bad Request', 'Bad Request', /400 DPE http1\.codec_error /],
 ];
 

@@ -339,7 +339,7 @@ export class Exchange implements StreamHandler {
       text,
       isGrpc: record.isGrpc,
       isHead: this.#request.method === 'HEAD',
-      server: pipeline.parts.settings().serverHeader || 'istio-envoy',
+      server: pipeline.parts.settings().serverHeader,
       date: pipeline.date(),
       overloaded,
     });

@@ -235,7 +235,7 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
     const { pipeline } = this.#tunnel;
     const record = this.#tunnel.newRecord();
     const text = reasonPhrase(fault.status);
-    const server = pipeline.parts.settings().serverHeader || 'istio-envoy';
+    const server = pipeline.parts.settings().serverHeader;
     const facts = { status: fault.status, text, isGrpc: false, isHead: false, overloaded: false };
     const reply = localReply({ ...facts, server, date: pipeline.date() });
     record.protocol = 'HTTP/1.1';

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asMeshError } from '@ambit/common/errors';
 import { CaClient } from '@ambit/common/identity/ca-client';
@@ -20,6 +19,7 @@ import type { WaypointSelf } from './capture/destination.ts';
 import { listenForTunnels } from './capture/listener.ts';
 import type { WaypointConfig } from './config.ts';
 import { dialHbone } from './hbone-dial.ts';
+import { hasIpv6 } from './ip-families.ts';
 import { L7Tables } from './l7-tables.ts';
 import { Pipeline } from './pipeline.ts';
 import { WaypointMetrics } from './telemetry/metrics.ts';
@@ -76,7 +76,7 @@ export async function startWaypoint(config: WaypointConfig, log: Logger): Promis
   const pipeline = startPipeline({ config, self, log, mesh, tables, upstream, registry });
   const onTunnel = { self, listeners: tables, mesh, pipeline, log: log.scope('capture') };
   const listener = await listenForTunnels({
-    hosts: listenHosts(),
+    hosts: hasIpv6() ? ['0.0.0.0', '::'] : ['0.0.0.0'],
     port: config.hbonePort,
     credentials: identity.own,
     trustDomains: () => [tables.settings.trustDomain, ...tables.settings.trustDomainAliases],
@@ -218,10 +218,4 @@ async function firstCertificate(own: () => Promise<Credentials>, signal: AbortSi
       await delay(POLL_MS);
     }
   }
-}
-
-/** IPv6 where the machine has it. */
-function listenHosts(): readonly string[] {
-  const families = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ family }) => family) ?? []);
-  return families.includes('IPv6') ? ['0.0.0.0', '::'] : ['0.0.0.0'];
 }

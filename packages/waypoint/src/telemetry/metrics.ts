@@ -25,6 +25,16 @@ const TCP_LABELS = [...COMMON_LABELS, 'response_flags', 'connection_security_pol
 /** Endpoints whose series one pair remembers; beyond it they are looked up anew. */
 const MAX_ENDPOINTS = 256;
 
+/** Pairs that are remembered; they cost a few hundred bytes each. */
+const MAX_PAIRS = 4096;
+
+/** The series of a pair, and the objects they were made from: when one is replaced, so are the labels. */
+interface Pair {
+  readonly workload: SourceFacts['workload'];
+  readonly listener: ServiceFacts['listener'];
+  readonly series: PairSeries;
+}
+
 /** Istio's standard metrics, reporter `waypoint`. */
 export class WaypointMetrics {
   readonly #requests: Family;
@@ -35,6 +45,7 @@ export class WaypointMetrics {
   readonly #closed: Family;
   readonly #sent: Family;
   readonly #received: Family;
+  readonly #pairs = new Map<string, Pair>();
 
   constructor(registry: Registry, tag: string) {
     const histogram = (name: string, help: string): Family =>
@@ -50,11 +61,19 @@ export class WaypointMetrics {
     registry.gauge('istio_build', 'Version of this program', ['component', 'tag']).with(['proxy', tag]).set(1);
   }
 
-  /** The series between one source and one service; kept by the connection, so that no label is built per request. */
+  /** The series between one source and one service: the same for all their connections, so that labels are built once. */
   between(source: SourceFacts, service: ServiceFacts): PairSeries {
-    return new PairSeries(
+    const { listener } = service;
+    const workload = source.workload?.uid ?? '';
+    const key = `${source.identity.uri} ${workload} ${listener?.namespace ?? ''}/${listener?.hostname ?? ''}`;
+    const known = this.#pairs.get(key);
+    if (known !== undefined && known.workload === source.workload && known.listener === listener) return known.series;
+    const series = new PairSeries(
       (endpoint) => new EndpointSeries(this, commonValues(source, service, endpoint), securityPolicy(endpoint)),
     );
+    if (this.#pairs.size >= MAX_PAIRS) this.#pairs.clear();
+    this.#pairs.set(key, { workload: source.workload, listener, series });
+    return series;
   }
 
   /** The HTTP series with these label values. */

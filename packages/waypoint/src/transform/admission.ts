@@ -20,6 +20,8 @@ export function refuseRequest(request: DownstreamRequest): RefusedRequest | unde
   if (request.target.charCodeAt(0) !== 0x2f) return refused(404, '', 'absolute_path_rejected');
   const { upgrade } = request;
   if (upgrade !== undefined && upgrade !== 'websocket' && upgrade !== 'h2c') return refused(403, '', 'upgrade_failed');
+  // RFC 6455 §4.1: a handshake has no body. What were body to one reader would be frames to another.
+  if (upgrade === 'websocket' && !request.ended) return refused(400, '', 'upgrade_failed');
   return undefined;
 }
 
