@@ -4,7 +4,7 @@ import type { KubeObject } from './object.ts';
 export interface ObjectWriter {
   /** Creates or replaces an object of ours (server-side apply). Rejects with a MeshError CONFIG when it is refused. */
   apply(object: KubeObject, fieldManager: string): Promise<void>;
-  /** Replaces the named keys of the object's status; nothing happens when they are equal already or the object is gone. */
+  /** Replaces the named keys of the object's status, null removes one; nothing happens when they are equal already or the object is gone. */
   patchStatus(
     kind: string,
     namespace: string | undefined,

@@ -216,6 +216,40 @@ test('a broken file at start does not cost its objects their status', async ({ w
   assert.equal(open().store.get('Service', 'apps', 'web')?.status, { kept: true });
 });
 
+test('a status without anything left is gone', async ({ write, open }) => {
+  write('a.yaml', service(80));
+  const { store, source } = open();
+  await source.patchStatus('Service', 'apps', 'web', { conditions: [{ type: 'X' }] });
+  await source.patchStatus('Service', 'apps', 'web', { conditions: null });
+  assert.is(store.get('Service', 'apps', 'web')?.status, undefined);
+});
+
+test('a change of the folder is seen without being asked', async ({ write, open, folder }) => {
+  write('a.yaml', service(80));
+  const { source, store } = open();
+  source.start();
+  write('b.yaml', account('late'));
+  const seen = new Promise<void>((resolve) => store.subscribe(() => resolve()));
+  await seen;
+  assert.ok(store.get('ServiceAccount', 'apps', 'late'), folder);
+  source.close();
+});
+
+test('sub-folders and hidden files are left alone unless asked for', ({ root, folder, write }) => {
+  mkdirSync(join(folder, 'steps'));
+  write('steps/later.yaml', account('later'));
+  write('.hidden.yaml', account('hidden'));
+  const names = (recursive: boolean): string[] => {
+    const store = new ObjectStore();
+    new FolderSource({ folders: [folder], recursive, stateDir: join(root, `state-${recursive}`), store }).start({
+      watch: false,
+    });
+    return [...store.list('ServiceAccount')].map((one) => one.metadata.name);
+  };
+  assert.equal(names(false), []);
+  assert.equal(names(true), ['later']);
+});
+
 test('pods of others are patched and deleted in memory only', async ({ open, root }) => {
   const { store, source } = open();
   store.apply([

@@ -37,7 +37,7 @@ export class StatusRecords {
     if (record === undefined) return object;
     const { uid, creationTimestamp, generation, status } = record;
     const dressed = { ...object, metadata: { ...metadata, uid, creationTimestamp, generation } };
-    return status === undefined ? dressed : { ...dressed, status };
+    return status === undefined || Object.keys(status).length === 0 ? dressed : { ...dressed, status };
   }
 
   /** @returns false when the status says so already. */

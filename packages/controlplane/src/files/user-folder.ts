@@ -5,7 +5,7 @@ import type { SourceError } from './parse.ts';
 import { type LocatedObject, validateText } from './validate.ts';
 
 interface FileState {
-  /** Size and modification time: an unchanged file is not read again. */
+  /** Size and modification time, or why it cannot be read: an unchanged file is not read again. */
   readonly signature: string;
   /** The last set of objects that was valid as a whole. */
   readonly objects: readonly LocatedObject[];
@@ -139,8 +139,10 @@ function readFileState(path: string, before: FileState | undefined): FileState {
     return { signature, objects, candidate: errors.length === 0 ? found : undefined, errors, warnings };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const errors = [{ file: path, line: 1, column: 1, field: '', message: `cannot be read: ${reason}` }];
-    return { signature: '', objects, candidate: undefined, errors, warnings: [] };
+    const message = `cannot be read: ${reason}`;
+    if (before?.signature === message) return before;
+    const errors = [{ file: path, line: 1, column: 1, field: '', message }];
+    return { signature: message, objects, candidate: undefined, errors, warnings: [] };
   }
 }
 

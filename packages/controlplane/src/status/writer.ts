@@ -30,7 +30,7 @@ export class StatusWriter {
     const now = `${new Date(this.#now()).toISOString().slice(0, 19)}Z`;
     const conditions = mergeConditions(before, wanted.conditions, wanted.owned, now);
     const patch: Record<string, unknown> = {};
-    if (!isDeepStrictEqual(conditions, before)) patch['conditions'] = conditions;
+    if (!isDeepStrictEqual(conditions, before)) patch['conditions'] = conditions.length === 0 ? null : conditions;
     for (const [key, value] of Object.entries(wanted.fields ?? {}))
       if (!isDeepStrictEqual(value, object.status?.[key])) patch[key] = value;
     if (Object.keys(patch).length === 0) return;

@@ -13,13 +13,12 @@ export function readObject(value: Record<string, unknown>, kind: Kind): KubeObje
     ...(isRecord(meta['annotations']) && { annotations: meta['annotations'] }),
     ...(Array.isArray(meta['ownerReferences']) && { ownerReferences: meta['ownerReferences'] }),
   };
-  const { status: _status, ...rest } = value;
-  const body = withoutNulls(rest);
+  const { status: _status, apiVersion: _version, kind: _kind, metadata: _metadata, ...body } = value;
   return {
-    ...body,
     apiVersion: apiVersionOf(kind),
     kind: kind.kind,
     metadata: metadata as unknown as ObjectMeta,
+    ...withoutNulls(body),
   };
 }
 
