@@ -9,6 +9,9 @@ import { ipBatch, runCommand, tryCommand } from './run-command.ts';
 export const BRIDGE = 'ambit0';
 /** The bridge of the "outside world": pods with addresses that do not belong to the cluster. */
 export const OUTSIDE_BRIDGE = 'ambit-out';
+/** A bridge without an address of its own takes that of a port, and changes it when ports come and go: pods would send to a dead address. */
+const BRIDGE_MAC = '02:00:0a:f4:00:01';
+const OUTSIDE_MAC = '02:00:cb:00:71:01';
 export const CLUSTER_DNS_NUMBER = 10;
 
 /** True when the kernel has IPv6 at all. */
@@ -62,7 +65,7 @@ export async function setUpNode(): Promise<void> {
   const dns = dnsAddresses();
   await ipBatch([
     'link set lo up',
-    `link add ${BRIDGE} type bridge`,
+    `link add ${BRIDGE} address ${BRIDGE_MAC} type bridge`,
     `addr add ${node.v4}/16 dev ${BRIDGE}`,
     `addr add ${dns.v4}/32 dev ${BRIDGE}`,
     ...(ipv6 ? [`addr add ${node.v6}/64 dev ${BRIDGE} nodad`, `addr add ${dns.v6}/128 dev ${BRIDGE} nodad`] : []),
@@ -91,7 +94,7 @@ export async function addPodNetwork(network: PodNetwork): Promise<void> {
 
 /** Attaches a namespace to the node as a piece of the world outside: its own prefix, the node's `.1` as its router. */
 export async function addOutsideNetwork(network: PodNetwork, prefixes: readonly OutsideAddress[]): Promise<void> {
-  const bridge = await tryCommand('ip', ['link', 'add', OUTSIDE_BRIDGE, 'type', 'bridge']);
+  const bridge = await tryCommand('ip', ['link', 'add', OUTSIDE_BRIDGE, 'address', OUTSIDE_MAC, 'type', 'bridge']);
   if (bridge.code !== 0 && !bridge.stderr.includes('File exists'))
     throw new MeshError('INTERNAL', `cannot make ${OUTSIDE_BRIDGE}: ${bridge.stderr.trim()}`);
   await ipBatch([

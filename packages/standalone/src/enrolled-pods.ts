@@ -33,7 +33,7 @@ export function isEnrolled(pod: KubeObject, namespace: KubeObject | undefined): 
 /** The running pods as enrolment wants to see them; pods without a network of their own are left out. */
 export function* enrolmentPods(pods: Iterable<Pod>, store: ObjectStore): Iterable<EnrolmentPod> {
   for (const pod of pods) {
-    if (pod.network === undefined || pod.stopping) continue;
+    if (pod.network === undefined || pod.ended) continue;
     const { metadata } = pod.object;
     const namespace = metadata.namespace ?? 'default';
     yield {

@@ -307,11 +307,18 @@ class RunningMesh {
     }
   }
 
-  /** Pods with an owner end gracefully and are replaced; others are objects of the folder. */
+  /** Ends a pod gracefully; what made it makes the next one. A pod of a folder is deleted when it has ended. */
   #endPod(namespace: string, name: string): boolean {
     const pod = this.#parts.store.get('Pod', namespace, name);
-    if (pod?.metadata.ownerReferences === undefined) return false;
-    void this.#supervisor.remove(namespace, name);
+    if (pod === undefined || this.#supervisor.find(namespace, name) === undefined) return false;
+    this.#supervisor
+      .remove(namespace, name)
+      .then(() =>
+        pod.metadata.ownerReferences === undefined ? this.#parts.source.delete('Pod', namespace, name) : undefined,
+      )
+      .catch((error: unknown) =>
+        this.#log.error('pod not deleted', { pod: `${namespace}/${name}`, error: asMeshError(error).message }),
+      );
     return true;
   }
 

@@ -1,13 +1,18 @@
 import type { KubeObject } from '@ambit/controlplane/collections/object';
 import { objectKey } from '@ambit/controlplane/collections/object';
 import type { ObjectChange, ObjectStore } from '@ambit/controlplane/collections/object-store';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { isServing } from './services/cluster-service.ts';
 import { Pod, type PodDeps } from './pod/pod.ts';
 import type { ContainerRoomDeps } from './pod/room.ts';
 
 export interface SupervisorOptions extends Omit<PodDeps, 'object' | 'onChange'> {
   readonly store: ObjectStore;
 }
+
+/** The mesh needs this long to hear that a pod is going; until then it still gets new connections and must be there to answer. */
+const TRAFFIC_LEAVES_MS = 300;
 
 /** Runs every Pod object of the store, and writes what becomes of it into the object's status. */
 export class Supervisor {
@@ -47,12 +52,13 @@ export class Supervisor {
     const pod = this.#pods.get(key);
     if (pod === undefined || pod.stopping) return;
     const current = this.#options.store.get('Pod', namespace, name);
-    const ended = this.#stop(pod);
+    if (current?.metadata.deletionTimestamp !== undefined) return;
     if (current !== undefined)
       this.#options.store.apply([
         { ...current, metadata: { ...current.metadata, deletionTimestamp: new Date().toISOString() } },
       ]);
-    await ended;
+    if (current !== undefined && wasServing(current)) await sleep(TRAFFIC_LEAVES_MS);
+    await this.#stop(pod);
     if (this.#pods.get(key) !== pod) return;
     this.#pods.delete(key);
     this.#options.store.apply([], [key]);
@@ -130,3 +136,5 @@ export class Supervisor {
 }
 
 const keyOf = (object: KubeObject): string => objectKey('Pod', object.metadata.namespace, object.metadata.name);
+
+const wasServing = (pod: KubeObject): boolean => isServing({ ...pod, metadata: { name: pod.metadata.name } });

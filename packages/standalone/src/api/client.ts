@@ -14,6 +14,7 @@ import {
   readWatchEvent,
 } from './replies.ts';
 
+export type { KubeObject } from '@ambit/controlplane/collections/object';
 export type {
   ApplyResult,
   MeshStatus,

@@ -10,7 +10,7 @@ import type { ObjectPath } from './paths.ts';
 export interface ObjectRoutesOptions {
   readonly store: ObjectStore;
   readonly source: Pick<FolderSource, 'merge' | 'delete'>;
-  /** Ends a pod that a controller made; false when the pod is not of that kind. */
+  /** Ends a pod that runs, in its own time; false when none runs under this name. */
   readonly endPod: (namespace: string, name: string) => boolean;
 }
 

@@ -49,6 +49,7 @@ export class Pod {
   #verdict: { reason: string; message: string } | undefined;
   #conditions: readonly PodCondition[] = [];
   #stopped: Promise<void> | undefined;
+  #ended = false;
 
   constructor(deps: PodDeps) {
     this.#deps = deps;
@@ -73,8 +74,14 @@ export class Pod {
     return this.#containers;
   }
 
+  /** True from the moment it is told to end. */
   get stopping(): boolean {
     return this.#stopped !== undefined;
+  }
+
+  /** True when its last process has ended. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Takes over metadata that changed in the store while the pod runs; its status stays the pod's own. */
@@ -118,6 +125,7 @@ export class Pod {
     };
     this.#changed();
     await Promise.all([...this.#containers.values()].map((container) => container.stop(graceMs)));
+    this.#ended = true;
     for (const container of this.#containers.values()) container.log.close();
     await this.#attachment
       ?.release()

@@ -85,6 +85,7 @@ export function execProcess(options: ExecOptions): ChildProcess & { exit: Promis
     '--mount',
     '--uts',
     '--root',
+    '--wd',
     'sh',
     '-c',
     'cd "$1" && export PATH="$2" && shift 2 && exec "$@"',
