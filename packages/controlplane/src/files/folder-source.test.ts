@@ -229,8 +229,10 @@ test('a change of the folder is seen without being asked', async ({ write, open,
   const { source, store } = open();
   source.start();
   write('b.yaml', account('late'));
-  const seen = new Promise<void>((resolve) => store.subscribe(() => resolve()));
-  await seen;
+  // The source keeps no process alive; the test does until the change is seen.
+  const alive = setInterval(() => undefined, 1000);
+  await new Promise<void>((resolve) => store.subscribe(() => resolve()));
+  clearInterval(alive);
   assert.ok(store.get('ServiceAccount', 'apps', 'late'), folder);
   source.close();
 });

@@ -22,22 +22,24 @@ export class StatusRecords {
 
   /** The object as a server would show it. Its generation grows when anything but metadata and status changed. */
   dress(key: string, object: KubeObject): KubeObject {
-    const before = this.#records.get(key);
     const { metadata, status: _status, ...body } = object;
-    const spec = digest(body);
-    if (before === undefined || before.spec !== spec)
-      this.#put(key, object, {
-        uid: before?.uid ?? randomUUID(),
-        creationTimestamp: before?.creationTimestamp ?? `${new Date(this.#now()).toISOString().slice(0, 19)}Z`,
-        generation: (before?.generation ?? 0) + 1,
-        spec,
-        status: before?.status,
-      });
-    const record = this.#records.get(key);
-    if (record === undefined) return object;
-    const { uid, creationTimestamp, generation, status } = record;
+    const { uid, creationTimestamp, generation, status } = this.#recordFor(key, object, digest(body));
     const dressed = { ...object, metadata: { ...metadata, uid, creationTimestamp, generation } };
     return status === undefined || Object.keys(status).length === 0 ? dressed : { ...dressed, status };
+  }
+
+  #recordFor(key: string, object: KubeObject, spec: string): StatusRecord {
+    const before = this.#records.get(key);
+    if (before?.spec === spec) return before;
+    const record =
+      before === undefined ? this.#firstRecord(spec) : { ...before, generation: before.generation + 1, spec };
+    this.#put(key, object, record);
+    return record;
+  }
+
+  #firstRecord(spec: string): StatusRecord {
+    const creationTimestamp = `${new Date(this.#now()).toISOString().slice(0, 19)}Z`;
+    return { uid: randomUUID(), creationTimestamp, generation: 1, spec, status: undefined };
   }
 
   /** @returns false when the status says so already. */
