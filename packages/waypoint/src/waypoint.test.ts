@@ -1,12 +1,14 @@
 // deadline: 60s
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { HostPort } from '@ambit/common/address/host-port';
 import { spiffeId } from '@ambit/common/identity/spiffe';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { HbonePool, type Credentials, type Tunnel } from '@ambit/hbone';
+import { clientSession } from '@ambit/http/h2/session';
 import { Headers } from '@ambit/http/headers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -155,6 +157,71 @@ test('large bodies pass whole in both directions', async () => {
   assert.is(client.received.split('\r\n\r\n')[1]?.length, size);
   await until(() => waypoint.bed.lines.length === 1);
   assert.match(waypoint.bed.lines[0] ?? '', new RegExp(` ${size} ${size} `));
+});
+
+test('a websocket goes through, bytes in both directions', async () => {
+  const backend = createHttpServer();
+  backend.on('upgrade', (request, socket) => {
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Key: ${String(request.headers['sec-websocket-key'])}\r\n\r\n`,
+    );
+    socket.on('data', (chunk: Buffer) => socket.write(`echo ${chunk.toString()}`));
+    socket.on('end', () => socket.end());
+  });
+  const port = await listening(backend);
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(port);
+  const client = new TestClient(await waypoint.open('240.240.0.2:80'));
+  client.send(
+    'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n',
+  );
+  await until(() => client.received.includes('\r\n\r\n'));
+  assert.match(client.received, /^HTTP\/1\.1 101 [^]*x-key: k\r\n/);
+  client.send('ping');
+  await until(() => client.received.endsWith('echo ping'));
+  client.stream.end();
+  await until(() => waypoint.bed.lines.length === 1);
+  assert.match(waypoint.bed.lines[0] ?? '', /"GET \/ws HTTP\/1\.1" 101 - via_upstream - "-" 4 9 /);
+});
+
+test('HTTP/2 stays HTTP/2 on a port of unknown protocol, trailers included', async () => {
+  const backend = createHttp2Server();
+  backend.on('stream', (stream: ServerHttp2Stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.pipe(stream);
+  });
+  const port = await listening(backend);
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(port);
+  const session = clientSession(await waypoint.open('240.240.0.2:80'), {}, { onClose: () => undefined });
+  let body = '';
+  const ended = Promise.withResolvers<Headers | undefined>();
+  let trailers: Headers | undefined;
+  const stream = session.request(
+    {
+      method: 'POST',
+      scheme: 'http',
+      authority: 'a',
+      path: '/s/m',
+      protocol: undefined,
+      headers: new Headers(['content-type', 'application/grpc', 'te', 'trailers']),
+    },
+    false,
+    {
+      onData: (chunk) => void (body += Buffer.from(chunk).toString()),
+      onTrailers: (received) => void (trailers = received),
+      onEnd: () => ended.resolve(trailers),
+      onDrain: () => undefined,
+      onClose: (error) => ended.reject(error ?? new Error('closed')),
+    },
+  );
+  stream?.write(Buffer.from('message'));
+  stream?.end();
+  assert.is((await ended.promise)?.get('grpc-status'), '0');
+  assert.is(body, 'message');
+  assert.match(waypoint.bed.lines[0] ?? '', /"POST \/s\/m HTTP\/2" 200 - via_upstream - "-" 7 7 /);
+  session.destroy();
 });
 
 test('TLS passes as opaque bytes with its name in the log', async () => {
