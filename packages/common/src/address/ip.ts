@@ -35,11 +35,9 @@ export const isLoopback = (ip: IpAddress): boolean => ip.startsWith('127.') || i
 
 function ipv6ToBytes(text: string): Uint8Array {
   const [head = '', tail] = text.split('::');
-  const parse = (part: string | undefined): number[] =>
-    part ? part.split(':').map((group) => parseInt(group, 16)) : [];
-  const front = parse(head);
-  const back = parse(tail);
-  const groups = [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
+  const front = parseGroups(head);
+  const back = parseGroups(tail ?? '');
+  const groups = [...front, ...Array.from({ length: 8 - front.length - back.length }, () => 0), ...back];
   const bytes = new Uint8Array(16);
   groups.forEach((group, i) => {
     bytes[i * 2] = group >> 8;
@@ -47,3 +45,6 @@ function ipv6ToBytes(text: string): Uint8Array {
   });
   return bytes;
 }
+
+const parseGroups = (text: string): number[] =>
+  text === '' ? [] : text.split(':').map((group) => parseInt(group, 16));
