@@ -98,6 +98,15 @@ export function ztunnelCases(): void {
     });
   }
 
+  test('a client that connects and ends at once leaves nothing behind', async () => {
+    for (const name of ['server', 'outside'])
+      await once(connectFrom(node.pod('client'), node.pod(name).ipv4, 8080).end().resume(), 'close');
+    await once(connectFrom(node.pod('outside'), node.pod('server').ipv4, 8080).end().resume(), 'close');
+    await eventually(() =>
+      Promise.resolve(node.log.filter((line) => line.includes('connection complete')).length === 4),
+    );
+  });
+
   test('captured to uncaptured: plain TCP', async () => {
     const { ipv4 } = node.pod('outside');
     assert.is(await talk(node.pod('client'), ipv4, 8080, 'x'), `from ${node.pod('client').ipv4}\nx`);

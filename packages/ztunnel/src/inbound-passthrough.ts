@@ -92,6 +92,7 @@ async function authorizeAndDeliver(
     });
     entry.cut = (error) => copy.abort(error);
     record.measure(copy);
+    client.resume();
   } catch (error) {
     connections.remove(entry);
     permit.release();

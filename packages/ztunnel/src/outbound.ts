@@ -97,6 +97,7 @@ async function deliver(
     });
     entry.cut = (error) => copy.abort(error);
     record.measure(copy);
+    client.resume();
   } catch (error) {
     connections.remove(entry);
     record.complete(failedOutcome(error));

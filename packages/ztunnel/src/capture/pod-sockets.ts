@@ -70,8 +70,11 @@ export class PodSockets {
       ...(originalSource === false ? {} : { transparent: originalSource }),
     });
     if (originalSource === 'try' && isTransparent(fd)) this.#preserveSource = true;
-    const server = createServer({ noDelay: true, allowHalfOpen: role !== 'hbone' }, (socket) => {
-      if (role !== 'hbone') this.#tune(socket);
+    // Captured sockets are not read before there is somewhere to write: an end that comes first would be lost, and
+    // unread bytes make the kernel answer a refusal with a reset.
+    const captured = role !== 'hbone';
+    const server = createServer({ noDelay: true, allowHalfOpen: captured, pauseOnConnect: captured }, (socket) => {
+      if (captured) this.#tune(socket);
       accept(socket);
     });
     server.on('error', () => {

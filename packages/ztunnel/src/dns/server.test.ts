@@ -204,7 +204,10 @@ test('several queries on one TCP connection, in pieces', () =>
       }
       if (ids.length === 3) break;
     }
-    assert.equal(ids.sort((a, b) => a - b), [1, 2, 3]);
+    assert.equal(
+      ids.sort((a, b) => a - b),
+      [1, 2, 3],
+    );
   }, positive));
 
 test.run();
