@@ -64,6 +64,9 @@ export interface ControlPlane {
   settled(): Promise<void>;
 }
 
+/** Roots change with time alone: namespaces must hear of it. */
+const ROTATION_CHECK_MS = 3_600_000;
+
 const DEFAULT_NODE_ACCOUNTS = ['istio-system/ztunnel'];
 
 /** Starts the control plane over an object store; it runs until the signal aborts. */
@@ -108,7 +111,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     signal,
     ...(options.push !== undefined && { push: options.push }),
   });
-  signal.addEventListener('abort', () => reconciler.stop(), { once: true });
+  wakeUntil(signal, reconciler);
   return {
     port: server.port,
     get rootCertificates() {
@@ -121,4 +124,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     clients: () => server.status(),
     settled: () => reconciler.run(),
   };
+}
+
+function wakeUntil(signal: AbortSignal, reconciler: Reconciler): void {
+  const timer = setInterval(() => reconciler.wake(), ROTATION_CHECK_MS).unref();
+  const stop = (): void => {
+    clearInterval(timer);
+    reconciler.stop();
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
 }

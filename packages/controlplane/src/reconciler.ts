@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { IpAddress } from '@ambit/common/address/ip';
 import { asMeshError } from '@ambit/common/errors';
@@ -25,6 +26,8 @@ export interface ReconcilerOptions {
   readonly log: ScopedLogger;
 }
 
+/** A folder's writes complete at once: sockets and timers get their turn after so many. */
+const WRITES_PER_TURN = 20;
 /** Changes that come within this time are one round. */
 const QUIET_MS = 10;
 
@@ -45,7 +48,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#unsubscribe = options.store.subscribe(() => this.#schedule());
+    this.#unsubscribe = options.store.subscribe(() => this.wake());
   }
 
   /** The mesh as of the last round. */
@@ -73,7 +76,8 @@ export class Reconciler {
     this.#again = false;
   }
 
-  #schedule(): void {
+  /** Something may differ: a round follows soon. */
+  wake(): void {
     if (this.#running !== undefined) this.#again = true;
     else this.#timer ??= setTimeout(() => this.#start(), QUIET_MS);
   }
@@ -116,13 +120,16 @@ export class Reconciler {
 
   async #writeStatuses(mesh: Mesh): Promise<void> {
     const { statuses, store } = this.#options;
+    let written = 0;
     const findService = (namespace: string, name: string): ReturnType<ObjectStore['get']> =>
       store.get('Service', namespace, name);
     for (const wanted of [...meshStatuses(mesh), ...gatewayStatuses(mesh, findService, statuses)]) {
       const { kind, metadata } = wanted.object;
       // What this round has written itself, addresses above all, is part of the status now.
       const current = store.get(kind, metadata.namespace, metadata.name);
-      if (current !== undefined) await statuses.write({ ...wanted, object: current });
+      if (current === undefined) continue;
+      const wrote = await statuses.write({ ...wanted, object: current });
+      if (wrote && ++written % WRITES_PER_TURN === 0) await setImmediate();
     }
   }
 

@@ -24,7 +24,8 @@ export class StatusWriter {
     this.#now = now;
   }
 
-  async write(wanted: WantedStatus): Promise<void> {
+  /** @returns false when the object says so already. */
+  async write(wanted: WantedStatus): Promise<boolean> {
     const { object } = wanted;
     const before = conditionsOf(object);
     const now = `${new Date(this.#now()).toISOString().slice(0, 19)}Z`;
@@ -33,8 +34,9 @@ export class StatusWriter {
     if (!isDeepStrictEqual(conditions, before)) patch['conditions'] = conditions.length === 0 ? null : conditions;
     for (const [key, value] of Object.entries(wanted.fields ?? {}))
       if (!isDeepStrictEqual(value, object.status?.[key])) patch[key] = value;
-    if (Object.keys(patch).length === 0) return;
+    if (Object.keys(patch).length === 0) return false;
     await this.#writer.patchStatus(object.kind, object.metadata.namespace, object.metadata.name, patch);
+    return true;
   }
 
   /** Times for conditions inside other fields, such as a Gateway's listeners: kept while the status stays. */
