@@ -13,7 +13,7 @@ export interface ObjectPath {
  * Every version of a kind leads to the same objects.
  */
 export function parseObjectPath(path: string): ObjectPath | undefined {
-  const words = FORM.exec(path)?.slice(1).map(decode);
+  const words = decodeAll(FORM.exec(path)?.slice(1));
   if (words === undefined) return undefined;
   const [group = '', version = '', namespace, plural = '', name, subresource] = words;
   const kind = findByPath(group, version, plural);
@@ -29,9 +29,9 @@ const FORM = /^\/(?:api|apis\/([^/]+))\/([^/]+)(?:\/namespaces\/([^/]+)(?=\/))?\
 const findByPath = (group: string, version: string, plural: string): Kind | undefined =>
   KINDS.find((kind) => kind.group === group && kind.plural === plural && kind.versions.includes(version));
 
-function decode(word: string | undefined): string | undefined {
+function decodeAll(words: (string | undefined)[] | undefined): (string | undefined)[] | undefined {
   try {
-    return word === undefined ? undefined : decodeURIComponent(word);
+    return words?.map((word) => (word === undefined ? undefined : decodeURIComponent(word)));
   } catch {
     return undefined; // URIError: a stray percent sign, which no name has
   }

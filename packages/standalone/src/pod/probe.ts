@@ -93,7 +93,7 @@ export class Prober {
   #healthy: boolean | undefined;
   #successes = 0;
   #failures = 0;
-  #countedAt = Number.NEGATIVE_INFINITY;
+  #waitedMs = Number.POSITIVE_INFINITY;
   #delayMs = FIRST_DELAY_MS;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -120,8 +120,9 @@ export class Prober {
   }
 
   #nextDelay(): number {
-    if (this.#healthy !== undefined) return this.#spec.periodMs;
-    this.#delayMs = Math.min(this.#spec.periodMs, this.#delayMs * 1.5);
+    this.#delayMs =
+      this.#healthy === undefined ? Math.min(this.#spec.periodMs, this.#delayMs * 1.5) : this.#spec.periodMs;
+    this.#waitedMs += this.#delayMs;
     return this.#delayMs;
   }
 
@@ -136,9 +137,8 @@ export class Prober {
   /** Attempts that came sooner than the period do not use up the threshold, which was meant for attempts one period apart. */
   #failed(reason: string): void {
     this.#successes = 0;
-    const now = performance.now();
-    if (now - this.#countedAt < this.#spec.periodMs * 0.9) return;
-    this.#countedAt = now;
+    if (this.#waitedMs < this.#spec.periodMs) return;
+    this.#waitedMs = 0;
     this.#failures += 1;
     if (this.#failures < this.#spec.failureThreshold || this.#healthy === false) return;
     this.#healthy = false;
