@@ -198,6 +198,21 @@ export function ztunnelCases(): void {
     await node.enrol(['client', 'server']);
     assert.match(await talk(node.pod('client'), node.pod('server').ipv4, 8080, 'x'), 'from');
   });
+
+  test('ZT-E2E-08 an open connection survives the shutdown until it is closed; new ones fail', async () => {
+    const socket = connectFrom(node.pod('client'), node.pod('server').ipv4, 8080);
+    await once(socket, 'data');
+    const stopped = node.agent.stop();
+    socket.write('still here');
+    const [echoed] = await once(socket, 'data');
+    assert.is(String(echoed), 'still here');
+    assert.is(await talk(node.pod('client'), node.pod('server').ipv4, 8080, 'x'), 'ECONNREFUSED');
+    const ended = once(socket, 'close');
+    socket.end();
+    await ended;
+    await stopped;
+    assert.not.match(node.log.join(), 'connection drain');
+  });
 }
 
 /** A name server of the node that knows outside.example only. */

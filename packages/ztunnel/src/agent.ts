@@ -89,6 +89,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     xdsMetrics: registerXdsMetrics(registry),
   };
   const synced = core.readiness.task('state manager');
+  const starting = [...(config.enableProxy ? ['proxy'] : []), ...(config.dnsEnabled ? ['dns proxy'] : [])].map((name) =>
+    core.readiness.task(name),
+  );
   const servers: AdminServer[] = [];
   const host = config.ipv6 ? '::' : '0.0.0.0';
   servers.push(await startAdminServer({ host, port: PORTS.readiness, routes: readinessRoutes(core.readiness) }));
@@ -114,12 +117,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     }),
     await startAdminServer({ host, port: PORTS.metrics, routes: metricsRoutes(registry) }),
   );
-  const started = core.readiness.task('proxy');
   const serving = (ads?.synced ?? Promise.resolve()).then(async () => {
     synced();
     logger.scope('ztunnel::app').info('state synchronized, serving pods', { node: config.nodeName });
     await servePods(core, environment, enrollment);
-    started();
+    starting.forEach((done) => done());
   });
   serving.catch((error: unknown) => options.onFatal(fatal(error)));
   return { serving, stop: () => stop(core, enrollment, servers) };

@@ -6,6 +6,8 @@ import type { Registry } from '@ambit/common/telemetry/metrics';
 
 type Routes = Readonly<Record<string, AdminHandler>>;
 
+const QUIT_DELAY_MS = 50;
+
 const LOGGING_HELP = `usage: POST /logging\t\t\t\t\t\t(To list current level)
 usage: POST /logging?level=<level>\t\t\t\t(To change global levels)
 usage: POST /logging?level={mod1}={level1},{mod2}={level2}\t(To change specific mods' logging level)
@@ -29,7 +31,8 @@ export function adminRoutes(part: {
     },
     '/quitquitquit': ({ method }) => {
       if (method !== 'POST') return { status: 405, body: 'Invalid HTTP method\n' };
-      part.quit();
+      // The answer goes out first: shutting down closes this very server.
+      setTimeout(part.quit, QUIT_DELAY_MS);
       return { status: 200, body: 'shutdown now\n' };
     },
   };
