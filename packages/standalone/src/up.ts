@@ -12,6 +12,7 @@ import { removeLeftovers } from './leftovers.ts';
 import { identify, passLock, takeLock } from './lock.ts';
 import { nameServers } from './pod/resolv-conf.ts';
 import { preflight, thisMachine } from './rootless.ts';
+import { parseUpstream } from './services/cluster-dns.ts';
 
 export interface StartOptions {
   /** Files and folders of YAML. */
@@ -69,6 +70,7 @@ export async function startMesh(options: StartOptions): Promise<StartedMesh> {
   const problems = [
     ...preflight(thisMachine(path)),
     ...folderProblems(stateDir, folders),
+    ...dnsProblems(options.dns ?? []),
     ...(options.internet === true ? await lendingProblems(uid) : []),
   ];
   if (problems.length > 0) throw new MeshError('CONFIG', problems.join('\n'));
@@ -105,6 +107,11 @@ function folderProblems(stateDir: string, folders: readonly string[]): string[] 
     );
   return problems;
 }
+
+const dnsProblems = (servers: readonly string[]): string[] =>
+  servers
+    .filter((server) => parseUpstream(server) === undefined)
+    .map((server) => `--dns ${server} is not an IP address: expected one such as 9.9.9.9`);
 
 async function lendingProblems(uid: number): Promise<string[]> {
   if (uid !== 0)

@@ -1,6 +1,7 @@
 import { type Socket as UdpSocket, createSocket } from 'node:dgram';
 import { type Server, type Socket, connect, createServer } from 'node:net';
-import { type IpAddress, isV6 } from '@ambit/common/address/ip';
+import { type HostPort, parseAuthority } from '@ambit/common/address/host-port';
+import { type IpAddress, isV6, parseIp } from '@ambit/common/address/ip';
 import { type DnsMessage, RCODE, encodeMessage, parseMessage, reply } from '@ambit/common/dns/message';
 import { MeshError } from '@ambit/common/errors';
 import type { ScopedLogger } from '@ambit/common/telemetry/log';
@@ -98,7 +99,8 @@ class DnsServer {
     if (this.#forwarded >= MAX_FORWARDED) return undefined;
     this.#forwarded += 1;
     try {
-      for (const upstream of this.#options.upstreams) {
+      for (const upstream of this.#options.upstreams.map(parseUpstream)) {
+        if (upstream === undefined) continue;
         const answer = await (transport === 'udp' ? askUdp : askTcp)(bytes, upstream);
         if (answer !== undefined) return answer;
       }
@@ -112,10 +114,18 @@ class DnsServer {
 const udpLimit = (query: DnsMessage): number =>
   Math.min(MAX_UDP_BYTES, Math.max(MIN_UDP_BYTES, query.edns?.udpSize ?? MIN_UDP_BYTES));
 
+/** `1.2.3.4`, `1.2.3.4:5353`, `::1` or `[::1]:5353`; undefined when it is none of these. */
+export function parseUpstream(text: string): HostPort | undefined {
+  const ip = parseIp(text);
+  if (ip !== undefined) return { ip, port: 53 };
+  const authority = parseAuthority(text);
+  return authority?.ip === undefined ? undefined : { ip: authority.ip, port: authority.port };
+}
+
 /** A socket of its own for each question: its random port is what keeps forged answers out, besides the id. */
-function askUdp(bytes: Uint8Array, upstream: string): Promise<Uint8Array | undefined> {
+function askUdp(bytes: Uint8Array, upstream: HostPort): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
-    const socket = createSocket(upstream.includes(':') ? 'udp6' : 'udp4');
+    const socket = createSocket(isV6(upstream.ip) ? 'udp6' : 'udp4');
     const done = (answer: Uint8Array | undefined): void => {
       clearTimeout(timer);
       socket.removeAllListeners('message');
@@ -127,13 +137,13 @@ function askUdp(bytes: Uint8Array, upstream: string): Promise<Uint8Array | undef
     socket.on('message', (answer) => {
       if (answer[0] === bytes[0] && answer[1] === bytes[1]) done(answer);
     });
-    socket.connect(53, upstream, () => socket.send(bytes));
+    socket.connect(upstream.port, upstream.ip, () => socket.send(bytes));
   });
 }
 
-function askTcp(bytes: Uint8Array, upstream: string): Promise<Uint8Array | undefined> {
+function askTcp(bytes: Uint8Array, upstream: HostPort): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
-    const socket = connect({ host: upstream, port: 53 });
+    const socket = connect({ host: upstream.ip, port: upstream.port });
     const done = (answer: Uint8Array | undefined): void => {
       resolve(answer);
       socket.destroy();
