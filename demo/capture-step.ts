@@ -2,8 +2,13 @@ import type { Ran, Stage } from './stage.ts';
 
 const SECONDS = 3;
 
+/** A capture that runs for some seconds. */
+export interface Capture {
+  readonly ended: Promise<Ran>;
+}
+
 /** Starts watching the bridge between the pods, from the node's namespace; resolves when it watches. */
-export async function startCapture(stage: Stage): Promise<{ ended: Promise<Ran> }> {
+export async function startCapture(stage: Stage): Promise<Capture> {
   const program = `${import.meta.dirname}/capture.ts`;
   const words = ['exec', 'ztunnel', '--', 'node', program, 'ambit0', String(SECONDS), 'GET /get', 'httpbin.org'];
   const { speaking, ended } = stage.start(words);
@@ -12,8 +17,7 @@ export async function startCapture(stage: Stage): Promise<{ ended: Promise<Ran> 
 }
 
 /** Prints what the capture saw and checks that the request was readable nowhere between pods and waypoint. */
-export async function showCapture(stage: Stage, capture: { ended: Promise<Ran> }): Promise<void> {
-  stage.say('Proof on the wire: the bridge, searched for the request while the call above was made:');
+export async function showCapture(stage: Stage, capture: Capture): Promise<void> {
   const { output, code } = await capture.ended;
   for (const line of output.trimEnd().split('\n')) stage.say(line);
   if (code !== 0) stage.fail('the capture did not run');

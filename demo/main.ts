@@ -2,14 +2,15 @@
  * The story of Ambit on real traffic: `npx pnpm@12 demo` tells it and stays up until Ctrl-C; `--once` ends after it,
  * with exit code 0 only when every step gave what it should; `--internet` (root) uses the real internet.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createWorld, OUTSIDE_DNS } from './outside/world.ts';
+import { pretendedInternet, realInternet } from './scenery.ts';
 import { Stage } from './stage.ts';
 import { STORY } from './story.ts';
 
 const once = process.argv.includes('--once');
+const internet = process.argv.includes('--internet');
 process.chdir(join(import.meta.dirname, '..'));
 const folder = mkdtempSync(join(tmpdir(), 'ambit-demo-'));
 const stateDir = join(folder, 'state');
@@ -21,13 +22,14 @@ await main();
 
 async function main(): Promise<void> {
   const started = Date.now();
-  const world = createWorld(join(folder, 'world'), join(import.meta.dirname, 'outside/main.ts'));
-  stage.say(
-    'No internet is needed: the outside world is a network namespace with a DNS server and HTTPS servers of a demo CA.',
-  );
-  const up = await stage.type(
-    `ambit up examples/egress ${join(world.folder, 'outside.yaml')} --detach --dns ${OUTSIDE_DNS}`,
-  );
+  const scenes = join(folder, 'scenes');
+  mkdirSync(scenes, { mode: 0o700 });
+  const world = internet ? realInternet(scenes) : pretendedInternet(scenes);
+  if (!internet)
+    stage.say(
+      'No internet is needed: the outside is one more network namespace, with a DNS server and HTTPS servers of a demo CA.',
+    );
+  const up = await stage.type(`ambit up examples/egress ${world.upArguments} --detach`);
   if (up.code !== 0) return finish(1);
   for (const [index, step] of STORY.entries()) {
     stage.title(index + 1, step.title);
