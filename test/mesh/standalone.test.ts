@@ -103,6 +103,7 @@ test('pods run, and what cannot run has a verdict with its last words', async ()
     return now.trouble.length >= 2 && now.settled && now;
   });
   assert.ok(status.programs.every((one) => one.ready));
+  assert.is(status.pid, mesh.pid);
   const crash = status.trouble.find((pod) => pod.name.startsWith('crash'));
   assert.is(crash?.reason, 'CrashLoopBackOff');
   assert.match(crash?.message ?? '', /exited with 3/);
@@ -248,6 +249,20 @@ test('a deleted pod of a Deployment is replaced', async () => {
     const pods = await mesh.api.list(kind('pods'), 'shop', { labelSelector: 'app=web' });
     return pods.length === 2 && pods.every((one) => one.metadata.uid !== pod.metadata.uid && isReady(one));
   });
+});
+
+test('the node agent may be killed: the next one takes the pods over', async () => {
+  const client = await readyPod(mesh.api, 'shop', 'client');
+  const agent = await mesh.api.get(kind('pods'), 'istio-system', 'ztunnel');
+  const kill =
+    'for p in /proc/[0-9]*; do grep -aq "ztunnel/src/mai[n].ts" $p/cmdline && kill -9 ${p#/proc/}; done; true';
+  await run(mesh.api, agent, ['sh', '-c', kill]);
+  await until('its next start', async () =>
+    (await mesh.api.status()).programs.some((one) => one.name === 'ztunnel' && one.ready && one.restarts > 0),
+  );
+  await until('an answer', async () =>
+    (await run(mesh.api, client, ['curl', '-4sS', '-m', '5', 'http://web'])).out.startsWith('welcome '),
+  );
 });
 
 test('a refused file says where it is wrong and changes nothing', async () => {

@@ -7,8 +7,8 @@ export interface MeshConfig {
   readonly stateDir: string;
   /** Name servers of the world outside. */
   readonly upstreamDns: readonly string[];
-  /** User id outside: 0 is root, everything else runs in a user namespace. */
-  readonly uid: number;
+  /** Runs in a user namespace, because whoever started it has not the rights of root. */
+  readonly rootless: boolean;
   readonly logLevel: string;
   /** Whether descriptor 3 is a pipe whose end means that whoever started the mesh is gone. */
   readonly lifeline: boolean;
@@ -40,7 +40,7 @@ export function decodeMeshConfig(argument: string | undefined): MeshConfig {
     folders: texts(value['folders']),
     stateDir,
     upstreamDns: texts(value['upstreamDns']),
-    uid: typeof value['uid'] === 'number' ? value['uid'] : 0,
+    rootless: value['rootless'] === true,
     logLevel: text(value['logLevel']) ?? 'info',
     lifeline: value['lifeline'] === true,
     notes: texts(list(value['notes'])),

@@ -31,7 +31,7 @@ const MAX_LOG_BYTES = 10 * 1024 * 1024;
 
 /** Starts the mesh in namespaces of its own. With a lifeline it ends with this process, otherwise it stays. */
 export function launchMesh({ config, path, logFile }: LaunchOptions): ChildProcess {
-  const [unshare = 'unshare', ...flags] = unshareCommand(config.uid);
+  const [unshare = 'unshare', ...flags] = unshareCommand(!config.rootless);
   if (existsSync(logFile) && statSync(logFile).size > MAX_LOG_BYTES) renameSync(logFile, `${logFile}.1`);
   const log = openSync(logFile, 'a', 0o600);
   const child = spawn(

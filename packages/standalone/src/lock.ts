@@ -53,6 +53,9 @@ export function livingHolder(stateDir: string): LockHolder | undefined {
   return now?.startTime === held.startTime && now.bootId === held.bootId ? held : undefined;
 }
 
+/** The process that the lock names, alive or not. */
+export const lockedPid = (stateDir: string): number | undefined => readLock(stateDir)?.pid;
+
 export function removeLock(stateDir: string): boolean {
   const there = readLock(stateDir) !== undefined;
   rmSync(lockFile(stateDir), { force: true });

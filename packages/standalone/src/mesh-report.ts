@@ -5,6 +5,7 @@ import type { MeshStatus, PodTrouble, ProgramStatus, SourceStatus } from './api/
 import type { MeshConfig } from './config.ts';
 import { isEnrolled } from './enrolled-pods.ts';
 import { record, records, text } from './fields.ts';
+import { lockedPid } from './lock.ts';
 import type { ContainerStatus } from './pod/container.ts';
 import type { Pod } from './pod/pod.ts';
 import { ZTUNNEL } from './programs.ts';
@@ -45,9 +46,10 @@ export class MeshReport {
     ];
     return {
       version: config.version,
-      pid: process.pid,
+      // the id outside of these namespaces, which `ambit up` has written down
+      pid: lockedPid(config.stateDir) ?? process.pid,
       startedAt: this.#startedAt.toISOString(),
-      rootless: config.uid !== 0,
+      rootless: config.rootless,
       stateDir: config.stateDir,
       settled: waitingFor.length === 0,
       waitingFor,

@@ -1,13 +1,13 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type MachineView, preflight, searchPath, unshareCommand } from './rootless.ts';
+import { type MachineView, isPrivileged, preflight, searchPath, unshareCommand } from './rootless.ts';
 
 const TOOLS = ['ip', 'nft', 'unshare', 'nsenter', 'mount'];
 const machine = (
   change: Partial<MachineView> & { files?: Record<string, string>; tools?: string[] } = {},
 ): MachineView => ({
   platform: 'linux',
-  uid: 1000,
+  privileged: false,
   path: '/usr/bin',
   read: (file) => ({ '/proc/sys/user/max_user_namespaces': '1000\n', ...change.files })[file],
   executable: (file) => (change.tools ?? TOOLS).some((tool) => file === `/usr/sbin/${tool}`),
@@ -39,7 +39,7 @@ const cases: readonly (readonly [name: string, view: MachineView, problem: RegEx
     machine({ files: { '/proc/sys/kernel/apparmor_restrict_unprivileged_userns': '1' } }),
     /AppArmor forbids/,
   ],
-  ['root needs none', machine({ uid: 0, read: () => undefined }), undefined],
+  ['root needs none', machine({ privileged: true, read: () => undefined }), undefined],
 ];
 
 test('each lack is one sentence that says how to get it', () => {
@@ -51,9 +51,17 @@ test('each lack is one sentence that says how to get it', () => {
 });
 
 test('without root the mesh gets a user namespace of its own', () => {
-  assert.ok(unshareCommand(1000).includes('--map-root-user'));
-  assert.not(unshareCommand(0).includes('--user'));
-  for (const uid of [0, 1000]) assert.ok(unshareCommand(uid).includes('--kill-child'));
+  assert.ok(unshareCommand(false).includes('--map-root-user'));
+  assert.not(unshareCommand(true).includes('--user'));
+  for (const root of [true, false]) assert.ok(unshareCommand(root).includes('--kill-child'));
+});
+
+test('root without its rights is no root', () => {
+  const status = (uid: number, caps: string): string => `Name:\tnode\nUid:\t${uid}\t${uid}\t0\t0\nCapEff:\t${caps}\n`;
+  assert.ok(isPrivileged(status(0, '000001ffffffffff')));
+  assert.not(isPrivileged(status(0, '00000000a80425fb')));
+  assert.not(isPrivileged(status(1000, '000001ffffffffff')));
+  assert.not(isPrivileged(''));
 });
 
 test('the search path adds the sbin folders once', () => {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 /** What the preflight looks at; a parameter so that every lack can be tested. */
 export interface MachineView {
   readonly platform: string;
-  readonly uid: number;
+  /** Root with the rights of root; a root without them, as in many containers, is served like any user. */
+  readonly privileged: boolean;
   readonly path: string;
   /** Content of a file under /proc, or undefined. */
   readonly read: (file: string) => string | undefined;
@@ -35,7 +36,7 @@ export function preflight(machine: MachineView = thisMachine('')): string[] {
       `${names} not found in PATH or sbin: install with "sudo apt-get install ${packages}" (or dnf, apk, pacman)`,
     );
   }
-  const lack = machine.uid === 0 ? undefined : userNamespaceLack(machine);
+  const lack = machine.privileged ? undefined : userNamespaceLack(machine);
   if (lack !== undefined) problems.push(lack);
   return problems;
 }
@@ -44,9 +45,9 @@ export function preflight(machine: MachineView = thisMachine('')): string[] {
 export function thisMachine(path: string): MachineView {
   return {
     platform: process.platform,
-    uid: process.getuid?.() ?? -1,
+    privileged: isPrivileged(readText('/proc/self/status') ?? ''),
     path,
-    read: (file) => (existsSync(file) ? readFileSync(file, 'utf8') : undefined),
+    read: readText,
     executable: (file) => {
       try {
         accessSync(file, constants.X_OK);
@@ -56,6 +57,18 @@ export function thisMachine(path: string): MachineView {
       }
     },
   };
+}
+
+const readText = (file: string): string | undefined => (existsSync(file) ? readFileSync(file, 'utf8') : undefined);
+
+const CAP_NET_ADMIN = 12n;
+const CAP_SYS_ADMIN = 21n;
+
+/** Whether /proc/self/status tells of user 0 with the rights to make namespaces and networks. */
+export function isPrivileged(status: string): boolean {
+  const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];
+  const effective = BigInt(`0x${/^CapEff:\s+([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return uid === '0' && [CAP_NET_ADMIN, CAP_SYS_ADMIN].every((bit) => (effective & (1n << bit)) !== 0n);
 }
 
 /** Directories searched besides PATH: users without root often lack the sbin ones. */
@@ -69,8 +82,8 @@ export const searchPath = (path: string): string =>
  * The command that gives what follows its own network, mount and process namespaces; without root also its own user namespace,
  * in which the user is root. When the first process inside dies, the kernel ends all others and removes every namespace.
  */
-export function unshareCommand(uid: number): string[] {
-  const user = uid === 0 ? [] : ['--user', '--map-root-user'];
+export function unshareCommand(privileged: boolean): string[] {
+  const user = privileged ? [] : ['--user', '--map-root-user'];
   return [
     'unshare',
     ...user,

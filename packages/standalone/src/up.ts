@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, readSync, closeSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MeshError } from '@ambit/common/errors';
+import { MeshError, asMeshError } from '@ambit/common/errors';
 import { ApiClient, type MeshStatus } from './api/client.ts';
 import { readMachineEnv } from './config.ts';
 import { endProcess } from './down.ts';
@@ -63,15 +63,15 @@ const SETTLE_DEADLINE_MS = 120_000;
  */
 export async function startMesh(options: StartOptions): Promise<StartedMesh> {
   const started = performance.now();
-  const uid = process.getuid?.() ?? 0;
   const { path, logLevel } = readMachineEnv();
+  const machine = thisMachine(path);
   const stateDir = resolve(options.stateDir);
   const folders = options.folders.map((folder) => resolve(folder));
   const problems = [
-    ...preflight(thisMachine(path)),
+    ...preflight(machine),
     ...folderProblems(stateDir, folders),
     ...dnsProblems(options.dns ?? []),
-    ...(options.internet === true ? await lendingProblems(uid) : []),
+    ...(options.internet === true ? await lendingProblems(machine.privileged) : []),
   ];
   if (problems.length > 0) throw new MeshError('CONFIG', problems.join('\n'));
   const upstreamDns = options.dns ?? (options.internet === true ? hostNameServers(nameServers) : []);
@@ -82,7 +82,7 @@ export async function startMesh(options: StartOptions): Promise<StartedMesh> {
       folders,
       stateDir,
       upstreamDns,
-      uid,
+      rootless: !machine.privileged,
       logLevel: options.logLevel ?? logLevel,
       lifeline: options.detach !== true,
       notes: removed,
@@ -113,16 +113,23 @@ const dnsProblems = (servers: readonly string[]): string[] =>
     .filter((server) => parseUpstream(server) === undefined)
     .map((server) => `--dns ${server} is not an IP address: expected one such as 9.9.9.9`);
 
-async function lendingProblems(uid: number): Promise<string[]> {
-  if (uid !== 0)
+async function lendingProblems(privileged: boolean): Promise<string[]> {
+  if (!privileged)
     return ["--internet needs root, because it changes this machine's network: run with sudo, or without it"];
   return internetProblems();
 }
 
 /** Makes the state folder and takes it for this process; leftovers of a dead mesh are removed. */
 async function takeFolder(stateDir: string): Promise<string[]> {
-  mkdirSync(join(stateDir, 'logs'), { recursive: true, mode: 0o700 });
-  chmodSync(stateDir, 0o700);
+  try {
+    mkdirSync(join(stateDir, 'logs'), { recursive: true, mode: 0o700 });
+    chmodSync(stateDir, 0o700);
+  } catch (error) {
+    const why = asMeshError(error).message;
+    throw new MeshError('CONFIG', `the state folder ${stateDir} cannot be used (${why}): choose another with --state`, {
+      cause: error,
+    });
+  }
   const removed = await removeLeftovers(stateDir);
   const self = identify(process.pid);
   const holder = self === undefined ? undefined : takeLock(stateDir, self);
@@ -244,6 +251,8 @@ class Starting {
       .slice(3)
       .join(' ');
     const last = error ?? lines.at(-1);
+    if (last?.startsWith('unshare:') === true)
+      return `this machine does not let us make namespaces (${last.trim()}): run as root, and in a container with the rights for it (--privileged)`;
     return last === undefined || last.trim() === ''
       ? `the mesh ended with exit code ${this.#exit?.code ?? 'unknown'}`
       : last.trim();
