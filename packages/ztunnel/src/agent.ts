@@ -68,6 +68,8 @@ interface Core {
   readonly store: MeshStore;
   readonly abort: AbortController;
   readonly xdsMetrics: XdsMetrics;
+  /** The agent as a workload of its own; empty until it serves. */
+  readonly self: PodProxy[];
 }
 
 /**
@@ -87,6 +89,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     store: new MeshStore(),
     abort: new AbortController(),
     xdsMetrics: registerXdsMetrics(registry),
+    self: [],
   };
   const synced = core.readiness.task('state manager');
   const starting = [...(config.enableProxy ? ['proxy'] : []), ...(config.dnsEnabled ? ['dns proxy'] : [])].map((name) =>
@@ -135,6 +138,8 @@ function refuseUnsupported(config: Config): void {
   if (config.localXdsPath !== undefined) problems.push('LOCAL_XDS_PATH');
   if (config.crlPath !== undefined && config.crlPath !== '') problems.push('CRL_PATH');
   if (config.socks5) problems.push('UNSTABLE_ENABLE_SOCKS5=true');
+  if (config.compliancePolicy !== '') problems.push(`COMPLIANCE_POLICY=${config.compliancePolicy}`);
+  if (config.proxyConfig !== undefined) problems.push('PROXY_CONFIG');
   if (problems.length > 0)
     throw new MeshError('CONFIG', `not supported by this version: ${problems.join(', ')}; unset them to start`);
 }
@@ -266,8 +271,7 @@ async function servePods(core: Core, environment: PodEnvironment, enrollment: En
   if (abort.signal.aborted) return;
   const self = ownPod(config);
   if (self !== undefined) {
-    const proxy = await PodProxy.startSelf(environment, self);
-    abort.signal.addEventListener('abort', () => void proxy.stop('graceful'), { once: true });
+    core.self.push(await PodProxy.startSelf(environment, self));
   }
   const retry = setInterval(() => void enrollment.retryPending(), PENDING_RETRY_MS);
   abort.signal.addEventListener('abort', () => clearInterval(retry), { once: true });
@@ -291,7 +295,7 @@ async function stop(core: Core, enrollment: Enrollment<PodProxy>, servers: reado
     deadline_ms: core.options.config.terminationDeadlineMs,
   });
   const closed = Promise.all(servers.map((server) => server.close()));
-  await enrollment.stopAll('graceful');
+  await Promise.all([enrollment.stopAll('graceful'), ...core.self.map((proxy) => proxy.stop('graceful'))]);
   core.abort.abort(new MeshError('DRAINING', 'this agent is shutting down'));
   await closed;
 }

@@ -81,6 +81,7 @@ export interface Config {
   readonly tls12: boolean;
   readonly compliancePolicy: '' | 'pqc';
   readonly logFormat: 'json' | 'plain';
+  readonly proxyConfig: string | undefined;
   readonly rustLog: string;
   readonly workerThreads: string | undefined;
   readonly cpuLimit: number | undefined;
@@ -173,6 +174,7 @@ const TABLE = {
   tls12: row('TLS12_ENABLED', exactlyTrue, false, 'TLS 1.2 to the control plane'),
   compliancePolicy: row('COMPLIANCE_POLICY', choice('', 'pqc'), '' as const, 'post-quantum key exchange only'),
   logFormat: row('LOG_FORMAT', json, 'plain' as const, 'one JSON object per line'),
+  proxyConfig: row('PROXY_CONFIG', text, undefined, 'ProxyConfig as YAML'),
   rustLog: row('RUST_LOG', text, 'info', 'log levels'),
   workerThreads: row('ZTUNNEL_WORKER_THREADS', workerCount, undefined, 'threads that carry traffic'),
   cpuLimit: row('ZTUNNEL_CPU_LIMIT', integer(0, 4096), undefined, 'cores for the default of the above'),
