@@ -1,0 +1,94 @@
+/** What a mesh could leave on a machine, found without asking the mesh. */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+const NAMESPACES = ['net', 'pid', 'mnt'] as const;
+
+const numbers = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+
+/** Network, process and mount namespaces of a mesh's first process and of all its descendants, less this process's own. */
+export function meshNamespaces(first: number): Set<string> {
+  const children = new Map<number, number[]>();
+  for (const pid of numbers()) {
+    const parent = parentOf(pid);
+    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), pid]);
+  }
+  const found = new Set<string>();
+  const queue = [first];
+  for (let pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
+    for (const one of namespacesOf(pid)) found.add(one);
+    queue.push(...(children.get(pid) ?? []));
+  }
+  for (const own of namespacesOf(process.pid)) found.delete(own);
+  return found;
+}
+
+/** Living processes in any of these namespaces, with their command lines. */
+export const processesIn = (namespaces: ReadonlySet<string>): string[] =>
+  numbers()
+    .filter((pid) => namespacesOf(pid).some((one) => namespaces.has(one)))
+    .map((pid) => `process ${pid}: ${commandLine(pid)}`);
+
+/** Living processes whose command line names a folder. */
+export const processesNaming = (folder: string): string[] =>
+  numbers()
+    .filter((pid) => pid !== process.pid && commandLine(pid).includes(folder))
+    .map((pid) => `process ${pid}: ${commandLine(pid)}`);
+
+/** Links, named network namespaces and nftables tables of the machine that have one of our names. */
+export function machineTraces(): string[] {
+  const links = readdirSync('/sys/class/net').map((name) => `link ${name}`);
+  const netns = list('/run/netns').map((name) => `network namespace ${name}`);
+  const tables = run('nft', 'list', 'tables').split('\n').filter(Boolean);
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('ambit'))
+    .map((line) => `mount ${line}`);
+  return [...links, ...netns, ...tables, ...mounts].filter((trace) => /ambit|istio/.test(trace));
+}
+
+function namespacesOf(pid: number): string[] {
+  return NAMESPACES.flatMap((name) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/ns/${name}`)];
+    } catch {
+      return []; // ENOENT: it has ended; EACCES: another user's, so not the mesh's
+    }
+  });
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined; // ENOENT: it has ended
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+  } catch {
+    return ''; // ENOENT: it has ended
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // ENOENT: no namespace was ever named
+  }
+}
+
+function run(program: string, ...args: string[]): string {
+  try {
+    return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  } catch {
+    return ''; // EPERM without root: then there are none of ours either
+  }
+}
