@@ -139,6 +139,7 @@ function describe(backendPort: number): ResourceStore {
       name: 'bench',
       kind: 'ServiceEntry',
       addresses: [{ network: '', ip: VIP }],
+      cidrAddresses: [],
       ports: [{ port: SERVICE_PORT, name: 'http', protocol: 'HTTP' }],
     },
     GATEWAY,

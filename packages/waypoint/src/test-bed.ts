@@ -224,6 +224,7 @@ export const listenerOf = (protocol: ListenerProtocol): Listener => ({
   name: 'httpbin',
   kind: 'ServiceEntry',
   addresses: [{ network: '', ip: ip('240.240.0.2') }],
+  cidrAddresses: [],
   ports: [{ port: 80, name: 'http', protocol }],
 });
 

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseCidr } from '../address/cidr.ts';
 import { parseIp } from '../address/ip.ts';
 import type { Backend, Credential } from '../model/backend.ts';
 import type { Listener, ProxySettings } from '../model/listener.ts';
@@ -15,6 +16,9 @@ const words = fc.array(word, { maxLength: 3 });
 const port = fc.nat(65_535);
 const milliseconds = fc.nat(4_000_000_000);
 const ip = fc.constantFrom(...['10.0.0.1', 'fd00::1'].map(parseIp).filter((one) => one !== undefined));
+const cidr = fc.constantFrom(
+  ...['10.0.0.0/8', '0.0.0.0/0', 'fd00::/64'].map(parseCidr).filter((one) => one !== undefined),
+);
 
 const listener: fc.Arbitrary<Listener> = fc.record({
   namespace: word,
@@ -22,6 +26,7 @@ const listener: fc.Arbitrary<Listener> = fc.record({
   name: word,
   kind: fc.constantFrom('Service', 'ServiceEntry'),
   addresses: fc.array(fc.record({ network: word, ip }), { maxLength: 2 }),
+  cidrAddresses: fc.array(fc.record({ network: word, cidr }), { maxLength: 2 }),
   ports: fc.array(
     fc.record({ port, name: word, protocol: fc.constantFrom('HTTP', 'HTTP2', 'GRPC', 'TCP', 'TLS', 'AUTO') }),
     { maxLength: 3 },

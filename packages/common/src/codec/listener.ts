@@ -1,6 +1,6 @@
 import type { Listener, ListenerProtocol } from '../model/listener.ts';
 import { message } from '../proto/load.ts';
-import { type WireNetworkAddress, decodeNetworkAddress, encodeNetworkAddress } from './network-address.ts';
+import { type WireNetworkAddress, decodeAddresses, encodeAddresses } from './network-address.ts';
 import { wireEnum } from './wire-enum.ts';
 
 interface WireListener {
@@ -23,7 +23,7 @@ export const encodeListener = (listener: Listener): Uint8Array =>
     hostname: listener.hostname,
     name: listener.name,
     kind: KIND.encode(listener.kind),
-    addresses: listener.addresses.map(encodeNetworkAddress),
+    addresses: encodeAddresses(listener.addresses, listener.cidrAddresses),
     ports: listener.ports.map(({ port, name, protocol }) => ({ port, name, protocol: PROTOCOL.encode(protocol) })),
   });
 
@@ -36,7 +36,7 @@ export function decodeListener(bytes: Uint8Array): Listener {
     hostname: wire.hostname,
     name: wire.name,
     kind: KIND.decode(wire.kind, resource),
-    addresses: wire.addresses.map((address, i) => decodeNetworkAddress(address, resource, `addresses[${i}]`)),
+    ...decodeAddresses(wire.addresses, resource),
     ports: wire.ports.map(({ port, name, protocol }) => ({
       port,
       name,

@@ -1,5 +1,6 @@
+import { makeCidr } from '../address/cidr.ts';
 import { type IpAddress, ipFromBytes, ipToBytes } from '../address/ip.ts';
-import type { NetworkAddress } from '../model/service.ts';
+import type { CidrAddress, NetworkAddress } from '../model/service.ts';
 import type { GatewayAddress } from '../model/waypoint.ts';
 import type { Unset, WireInput } from '../proto/load.ts';
 import { refuse } from './wire-enum.ts';
@@ -32,6 +33,34 @@ export const decodeNetworkAddress = (wire: WireNetworkAddress, resource: string,
   network: wire.network,
   ip: decodeIp(wire.address, resource, field),
 });
+
+/** Addresses and ranges in one list, as every wire has them: a range says its length. */
+export const encodeAddresses = (
+  addresses: readonly NetworkAddress[],
+  ranges: readonly CidrAddress[],
+): WireInput<WireNetworkAddress>[] => [
+  ...addresses.map(encodeNetworkAddress),
+  ...ranges.map(({ network, cidr }) => ({ network, address: ipToBytes(cidr.ip), length: cidr.length })),
+];
+
+/** Without a length, or with the full one, an address is one address; otherwise it is a range of them. */
+export function decodeAddresses(
+  wire: readonly WireNetworkAddress[],
+  resource: string,
+): { readonly addresses: readonly NetworkAddress[]; readonly cidrAddresses: readonly CidrAddress[] } {
+  const addresses: NetworkAddress[] = [];
+  const cidrAddresses: CidrAddress[] = [];
+  wire.forEach(({ network, address, length }, i) => {
+    const ip = decodeIp(address, resource, `addresses[${i}]`);
+    if (length === null || length === undefined || length === address.length * 8) {
+      addresses.push({ network, ip });
+      return;
+    }
+    const cidr = makeCidr(ip, length) ?? refuse(resource, `addresses[${i}]`, `${ip} has no prefix of ${length} bits`);
+    cidrAddresses.push({ network, cidr });
+  });
+  return { addresses, cidrAddresses };
+}
 
 export function encodeGatewayAddress(gateway: GatewayAddress): WireInput<WireGatewayAddress> {
   const { destination, port } = gateway;

@@ -1,11 +1,8 @@
-import { makeCidr } from '../address/cidr.ts';
-import { ipToBytes } from '../address/ip.ts';
 import { parseSpiffe } from '../identity/spiffe.ts';
 import {
   type AppProtocol,
   type LoadBalancing,
   type LoadBalancingScope,
-  type NetworkAddress,
   STANDARD_LOAD_BALANCING,
   type Service,
 } from '../model/service.ts';
@@ -13,10 +10,10 @@ import type { Unset, WireInput } from '../proto/load.ts';
 import {
   type WireGatewayAddress,
   type WireNetworkAddress,
-  decodeIp,
+  decodeAddresses,
   decodeOptionalGateway,
+  encodeAddresses,
   encodeGatewayAddress,
-  encodeNetworkAddress,
 } from './network-address.ts';
 import type { WirePort } from './port-list.ts';
 import { refuse, wireEnum } from './wire-enum.ts';
@@ -65,7 +62,7 @@ export function serviceToWire(service: Service): WireInput<WireService> {
     name: service.name,
     namespace: service.namespace,
     hostname: service.hostname,
-    addresses: [...service.vips.map(encodeNetworkAddress), ...service.cidrVips.map(encodeCidrVip)],
+    addresses: encodeAddresses(service.vips, service.cidrVips),
     ports: service.ports.map((port) => ({
       servicePort: port.servicePort,
       targetPort: port.targetPort,
@@ -91,20 +88,16 @@ export function serviceToWire(service: Service): WireInput<WireService> {
   };
 }
 
-const encodeCidrVip = ({ network, cidr }: Service['cidrVips'][number]): WireInput<WireNetworkAddress> => ({
-  network,
-  address: ipToBytes(cidr.ip),
-  length: cidr.length,
-});
-
 /** @throws MeshError CONFIG naming the service and the field that no peer may send. */
 export function serviceFromWire(wire: WireService): Service {
   const resource = `service ${wire.namespace}/${wire.hostname}`;
+  const { addresses, cidrAddresses } = decodeAddresses(wire.addresses, resource);
   return Object.freeze({
     name: wire.name,
     namespace: wire.namespace,
     hostname: wire.hostname,
-    ...decodeVips(wire.addresses, resource),
+    vips: addresses,
+    cidrVips: cidrAddresses,
     ports: wire.ports.map((port) => ({
       servicePort: port.servicePort,
       targetPort: port.targetPort,
@@ -124,22 +117,6 @@ export function serviceFromWire(wire: WireService): Service {
     canonical: wire.canonical,
     visibility: wire.visibility === NAMESPACE_VISIBILITY ? 'NAMESPACE' : 'PUBLIC',
   });
-}
-
-/** Without a length, or with the full one, an address is one VIP; otherwise it is a range of them. */
-function decodeVips(wire: readonly WireNetworkAddress[], resource: string): Pick<Service, 'vips' | 'cidrVips'> {
-  const vips: NetworkAddress[] = [];
-  const cidrVips: Service['cidrVips'][number][] = [];
-  wire.forEach(({ network, address, length }, i) => {
-    const ip = decodeIp(address, resource, `addresses[${i}]`);
-    if (length === null || length === undefined || length === address.length * 8) {
-      vips.push({ network, ip });
-      return;
-    }
-    const cidr = makeCidr(ip, length) ?? refuse(resource, `addresses[${i}]`, `${ip} has no prefix of ${length} bits`);
-    cidrVips.push({ network, cidr });
-  });
-  return { vips, cidrVips };
 }
 
 const decodeLoadBalancing = (wire: WireLoadBalancing, resource: string): LoadBalancing => ({

@@ -1,4 +1,4 @@
-import type { NetworkAddress } from './service.ts';
+import type { CidrAddress, NetworkAddress } from './service.ts';
 
 /** What a waypoint serves for one service that is bound to it (`ambit.l7.v1.Listener`). */
 export interface Listener {
@@ -8,6 +8,8 @@ export interface Listener {
   readonly name: string;
   readonly kind: 'Service' | 'ServiceEntry';
   readonly addresses: readonly NetworkAddress[];
+  /** Ranges of a ServiceEntry: every address inside belongs to it, unless a single address or a longer range says otherwise. */
+  readonly cidrAddresses: readonly CidrAddress[];
   readonly ports: readonly ListenerPort[];
 }
 

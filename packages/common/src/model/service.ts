@@ -8,6 +8,12 @@ export interface NetworkAddress {
   readonly ip: IpAddress;
 }
 
+/** A range of addresses within one network. */
+export interface CidrAddress {
+  readonly network: string;
+  readonly cidr: Cidr;
+}
+
 export type AppProtocol = 'UNKNOWN' | 'HTTP11' | 'HTTP2' | 'GRPC' | 'TCP' | 'TLS';
 
 export interface ServicePort {
@@ -32,7 +38,7 @@ export interface Service {
   /** Fully qualified; may be a wildcard such as `*.example.com`. */
   readonly hostname: string;
   readonly vips: readonly NetworkAddress[];
-  readonly cidrVips: readonly { readonly network: string; readonly cidr: Cidr }[];
+  readonly cidrVips: readonly CidrAddress[];
   readonly ports: readonly ServicePort[];
   /** Further SPIFFE ids that its endpoints may present. */
   readonly subjectAltNames: readonly string[];

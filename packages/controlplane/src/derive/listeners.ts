@@ -21,6 +21,7 @@ const listenerOf = ({ service, kind, ports }: MeshService): Listener => ({
   name: service.name,
   kind,
   addresses: service.vips,
+  cidrAddresses: service.cidrVips,
   ports: ports.filter((port) => port.protocol !== 'UDP').map(portOf),
 });
 

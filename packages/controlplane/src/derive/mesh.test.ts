@@ -1,96 +1,25 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Service } from '@ambit/common/model/service';
-import type { Workload } from '@ambit/common/model/workload';
 import { encodeAuthorization } from '@ambit/common/codec/authorization';
-import type { KubeObject } from '../collections/object.ts';
-import { ObjectStore } from '../collections/object-store.ts';
-import { parseYaml } from '../files/parse.ts';
-import { isRecord } from '../files/schema/schema.ts';
+import type { Service } from '@ambit/common/model/service';
 import { ingestPod } from '../ingest/pod.ts';
-import { formatSourceError, validateText } from '../files/validate.ts';
-import { meshStatuses } from '../status/statuses.ts';
-import { readInputs } from './inputs.ts';
-import { deriveMesh, type Mesh } from './mesh.ts';
-
-/** The mesh that a YAML stream describes: later objects are younger, and a status may be written. */
-function meshOf(...texts: string[]): Mesh {
-  const store = new ObjectStore();
-  const text = texts.join('\n---\n');
-  const { objects, errors } = validateText(text, 'mesh.yaml');
-  assert.equal(errors.map(formatSourceError), []);
-  const statuses = parseYaml(text, '').documents.map(({ value }) => (isRecord(value) ? value['status'] : undefined));
-  store.apply(objects.map(({ object }, i) => dressed(object, i, statuses[i])));
-  return deriveMesh(readInputs(store, 'cluster.local'));
-}
-
-function dressed(object: KubeObject, i: number, status: unknown): KubeObject {
-  const second = String(i).padStart(2, '0');
-  const metadata = {
-    ...object.metadata,
-    uid: `uid-${object.metadata.name}`,
-    generation: 1,
-    creationTimestamp: `2026-11-21T00:00:${second}Z`,
-  };
-  return { ...object, metadata, ...(isRecord(status) && { status }) };
-}
-
-const namespace = (name: string, labels = ''): string =>
-  `{apiVersion: v1, kind: Namespace, metadata: {name: ${name}, labels: {${labels}}}}`;
-const pod = (
-  name: string,
-  more: { labels?: string; meta?: string; spec?: string; container?: string; status?: string } = {},
-): string => `
-apiVersion: v1
-kind: Pod
-metadata: {name: ${name}, namespace: apps, labels: {${more.labels ?? 'app: web'}}${more.meta ?? ''}}
-spec: {containers: [{name: c${more.container ?? ''}}]${more.spec ?? ''}}
-status: {${more.status ?? 'podIP: 10.244.0.5, conditions: [{type: Ready, status: "True"}]'}}
-`;
-const service = (name: string, spec: string, meta = ''): string =>
-  `{apiVersion: v1, kind: Service, metadata: {name: ${name}, namespace: apps${meta}}, spec: {${spec}}}`;
-const WEB = service(
-  'web',
-  'selector: {app: web}, clusterIPs: [10.96.0.5], ports: [{port: 80, targetPort: 8080, name: http}]',
-);
-const entry = (name: string, spec: string, meta = '', status = ''): string =>
-  `{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: ${name}, namespace: apps${meta}}, spec: {${spec}}, status: {${status}}}`;
-const gateway = (
-  name: string,
-  more: { in?: string; meta?: string; routes?: string; address?: string } = {},
-): string => `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: ${name}, namespace: ${more.in ?? 'apps'}${more.meta ?? ''}}
-spec:
-  gatewayClassName: istio-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE${more.routes ?? ''}}]
-status: {${more.address ?? `addresses: [{type: IPAddress, value: 10.96.9.9}, {type: Hostname, value: ${name}.${more.in ?? 'apps'}.svc.cluster.local}]`}}
-`;
-const policy = (name: string, spec: string, more: { in?: string; meta?: string } = {}): string =>
-  `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: ${name}, namespace: ${more.in ?? 'apps'}${more.meta ?? ''}}, spec: {${spec}}}`;
-const peers = (name: string, spec: string, ns = 'apps'): string =>
-  `{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: ${name}, namespace: ${ns}}, spec: {${spec}}}`;
-
-function workload(mesh: Mesh, suffix: string): Workload {
-  const found = [...mesh.workloads.values()].find((one) => one.uid.endsWith(suffix));
-  assert.ok(found, `no workload ${suffix} among ${[...mesh.workloads.keys()].join(', ')}`);
-  return found;
-}
-function serviceOf(mesh: Mesh, key: string): Service {
-  const found = mesh.services.get(key);
-  assert.ok(found, `no service ${key}`);
-  return found;
-}
-function conditions(mesh: Mesh, kind: string, name: string): string[] {
-  return [...meshStatuses(mesh)]
-    .filter(({ object }) => object.kind === kind && object.metadata.name === name)
-    .flatMap((one) =>
-      one.conditions.map(({ type, status, reason, message }) => `${type} ${status} ${reason}: ${message}`),
-    );
-}
-const boundTo = (mesh: Mesh, key: string): unknown => serviceOf(mesh, key).waypoint?.destination;
-const USE = ', labels: {istio.io/use-waypoint: waypoint}';
+import type { Mesh } from './mesh.ts';
+import {
+  meshOf,
+  namespace,
+  pod,
+  service,
+  WEB,
+  entry,
+  gateway,
+  policy,
+  peers,
+  workload,
+  serviceOf,
+  conditions,
+  boundTo,
+  USE,
+} from './sample-mesh.ts';
 
 test('CP-026: pods without address, succeeded or failed are no workloads; pending ones with an address are', () => {
   const rows: [string, boolean][] = [
@@ -644,6 +573,7 @@ test('CP-040: a bound ServiceEntry is a listener with its addresses, and a backe
           { network: '', ip: '240.240.0.1' },
           { network: '', ip: '2001:2::1' },
         ],
+        cidrAddresses: [],
         ports: [
           { port: 80, name: 'http', protocol: 'HTTP' },
           { port: 443, name: 'tls', protocol: 'TLS' },

@@ -18,6 +18,7 @@ const listener = (hostname: string, name = 'x'): Listener => ({
   name,
   kind: 'Service',
   addresses: [],
+  cidrAddresses: [],
   ports: [],
 });
 
