@@ -1,18 +1,8 @@
 import type { Cidr } from '../address/cidr.ts';
-import type { IpAddress } from '../address/ip.ts';
+import type { NetworkAddress } from './network-address.ts';
 import type { GatewayAddress, WeightedWaypoint } from './waypoint.ts';
 
-/** An address within one network; '' is the default network. */
-export interface NetworkAddress {
-  readonly network: string;
-  readonly ip: IpAddress;
-}
-
-/** A range of addresses within one network. */
-export interface CidrAddress {
-  readonly network: string;
-  readonly cidr: Cidr;
-}
+export type { NetworkAddress };
 
 export type AppProtocol = 'UNKNOWN' | 'HTTP11' | 'HTTP2' | 'GRPC' | 'TCP' | 'TLS';
 

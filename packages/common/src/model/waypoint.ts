@@ -1,4 +1,4 @@
-import type { NetworkAddress } from './service.ts';
+import type { NetworkAddress } from './network-address.ts';
 
 /** How to reach a waypoint or network gateway: by service hostname or by address, HBONE on `port` (`istio.workload.GatewayAddress`). */
 export interface GatewayAddress {
