@@ -251,6 +251,33 @@ test('a deleted pod of a Deployment is replaced', async () => {
   });
 });
 
+const plainPod = (word: string): string => `apiVersion: v1
+kind: Pod
+metadata: { name: plain, namespace: shop }
+spec:
+  terminationGracePeriodSeconds: 1
+  restartPolicy: Never
+  initContainers:
+    - { name: first, image: x, command: [sh, -c, 'echo ${word} > /work/word'], volumeMounts: [{ name: work, mountPath: /work }] }
+  containers:
+    - { name: main, image: x, command: [sh, -c, 'cat /work/word; sleep 60'], volumeMounts: [{ name: work, mountPath: /work }] }
+  volumes: [{ name: work, emptyDir: {} }]`;
+
+test('a pod of its own runs its init containers first, and starts anew when its spec changes', async () => {
+  for (const word of ['one', 'two']) {
+    await mesh.api.apply(plainPod(word), { file: 'plain.yaml' });
+    await until(word, async () => {
+      let text = '';
+      await mesh.api.logs({ namespace: 'shop', pod: 'plain', tailLines: 1, onText: (part) => (text += part) });
+      return text === `${word}\n` && isReady(await mesh.api.get(kind('pods'), 'shop', 'plain'));
+    });
+  }
+  await mesh.api.delete(kind('pods'), 'shop', 'plain');
+  await until('its end', async () =>
+    (await mesh.api.list(kind('pods'), 'shop')).every((pod) => pod.metadata.name !== 'plain'),
+  );
+});
+
 test('the node agent may be killed: the next one takes the pods over', async () => {
   const client = await readyPod(mesh.api, 'shop', 'client');
   const agent = await mesh.api.get(kind('pods'), 'istio-system', 'ztunnel');

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { ipFromBytes, ipToBytes, parseIp } from '@ambit/common/address/ip';
 import { type Cidr, parseCidr } from '@ambit/common/address/cidr';
 import { MeshError } from '@ambit/common/errors';
@@ -99,14 +99,9 @@ export const withFamilies = (range: AddressRange): AddressRange => ({
   v6Base: hasIpv6() ? range.v6Base : undefined,
 });
 
-/** Namespace and name, made unique by the pod's uid: a pod of the same name may still be going away. */
-const netnsName = (pod: KubeObject): string => {
-  const unique = createHash('sha256')
-    .update(pod.metadata.uid ?? '')
-    .digest('hex')
-    .slice(0, 6);
-  return `${pod.metadata.namespace ?? 'default'}.${pod.metadata.name}.${unique}`.slice(0, 200);
-};
+/** Namespace and name, made unique: a pod of the same name may still be going away. */
+const netnsName = (pod: KubeObject): string =>
+  `${pod.metadata.namespace ?? 'default'}.${pod.metadata.name}`.slice(0, 200) + `.${randomBytes(3).toString('hex')}`;
 
 /** Addresses of the annotation. @throws MeshError CONFIG with what is wrong. */
 export function parseOutside(value: string): OutsideAddress[] {

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeshError } from '@ambit/common/errors';
-import { record, text } from './fields.ts';
+import { record } from './fields.ts';
+import { bootId } from './lock.ts';
 import { loadRules, runCommand, tryCommand } from './run-command.ts';
 
 const LINK = 'ambit-host';
@@ -44,9 +45,13 @@ export async function internetProblems(): Promise<string[]> {
 
 /** Connects the node's namespace with the host's network: a link, a route, and masquerading for what comes over it. */
 export async function connectInternet(stateDir: string, nodePid: number): Promise<void> {
-  writeFileSync(recordFile(stateDir), `${JSON.stringify({ forwarding: readFileSync(FORWARDING, 'utf8').trim() })}\n`, {
-    mode: 0o600,
-  });
+  writeFileSync(
+    recordFile(stateDir),
+    `${JSON.stringify({ forwarding: readFileSync(FORWARDING, 'utf8').trim(), bootId: bootId() })}\n`,
+    {
+      mode: 0o600,
+    },
+  );
   await runCommand('ip', ['link', 'add', LINK, 'type', 'veth', 'peer', 'name', PEER, 'netns', String(nodePid)]);
   await runCommand('ip', ['-batch', '-'], { input: `addr add ${HOST_ADDRESS}/30 dev ${LINK}\nlink set ${LINK} up\n` });
   await runCommand('nsenter', ['--target', String(nodePid), '--net', 'ip', '-batch', '-'], {
@@ -81,8 +86,9 @@ table inet ${TABLE} {
 
 function readForwarding(file: string): string | undefined {
   try {
-    const value = text(record(JSON.parse(readFileSync(file, 'utf8')))['forwarding']);
-    return value === '0' || value === '1' ? value : undefined;
+    const { forwarding, bootId: boot } = record(JSON.parse(readFileSync(file, 'utf8')));
+    // after a reboot the machine has decided anew
+    return boot === bootId() && (forwarding === '0' || forwarding === '1') ? forwarding : undefined;
   } catch {
     return undefined; // SyntaxError: written half; forwarding is left as it is
   }

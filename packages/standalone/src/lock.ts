@@ -11,6 +11,9 @@ export interface LockHolder {
 
 const lockFile = (stateDir: string): string => join(stateDir, 'lock');
 
+/** Names this start of the machine. */
+export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
 /** The process that is known by this id now; undefined when there is none. */
 export function identify(pid: number): LockHolder | undefined {
   try {
@@ -18,7 +21,7 @@ export function identify(pid: number): LockHolder | undefined {
     // the name in parentheses may hold spaces; the 22nd field is the start time, a zombie has ended
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-    return { pid, startTime: fields[19] ?? '', bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
+    return { pid, startTime: fields[19] ?? '', bootId: bootId() };
   } catch {
     return undefined; // ENOENT or ESRCH: there is no such process
   }

@@ -97,8 +97,17 @@ export class Supervisor {
       isDeepStrictEqual(pod.object.spec, object.spec) &&
       pod.object.metadata.uid === object.metadata.uid;
     if (sameSpec) return pod.adopt(object);
-    if (pod !== undefined) void this.#stop(pod);
-    this.#run(key, object);
+    if (pod === undefined) this.#run(key, object);
+    else if (!pod.stopping) void this.#stop(pod).then(() => this.#runAgain(key, pod));
+  }
+
+  /** The pod's object was changed in a way that a running pod cannot follow: it has ended, and the store says what comes next. */
+  #runAgain(key: string, before: Pod): void {
+    if (this.#closed || this.#pods.get(key) !== before) return;
+    this.#pods.delete(key);
+    const { namespace, name } = before.object.metadata;
+    const object = this.#options.store.get('Pod', namespace, name);
+    if (object !== undefined) this.#run(key, object);
   }
 
   #run(key: string, object: KubeObject): void {

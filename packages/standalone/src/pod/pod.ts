@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IpAddress } from '@ambit/common/address/ip';
 import { asMeshError } from '@ambit/common/errors';
 import type { ScopedLogger } from '@ambit/common/telemetry/log';
@@ -37,6 +39,8 @@ export interface PodDeps extends ContainerRoomDeps {
   readonly log: ScopedLogger;
 }
 
+const ATTACH_ATTEMPTS = 4;
+
 /** One Pod: its network, its containers in order, its status. It is started once and stopped once. */
 export class Pod {
   readonly spec: PodSpec;
@@ -55,7 +59,7 @@ export class Pod {
     this.#deps = deps;
     this.#object = deps.object;
     this.spec = readPodSpec(deps.object);
-    this.folder = join(deps.runDir, deps.object.metadata.uid ?? deps.object.metadata.name);
+    this.folder = join(deps.runDir, `${deps.object.metadata.name}.${randomBytes(3).toString('hex')}`);
     for (const spec of [...this.spec.initContainers, ...this.spec.containers])
       this.#containers.set(spec.name, this.#container(spec));
     this.#updateStatus();
@@ -94,7 +98,7 @@ export class Pod {
     const [problem] = this.spec.problems;
     if (problem !== undefined) return this.#decide('CreateContainerConfigError', problem);
     try {
-      this.#attachment = await this.#deps.attach(this.#object, this.spec);
+      this.#attachment = await this.#attach();
       if (this.stopping) return await this.#attachment.release();
       this.#writeFiles();
       this.#changed();
@@ -103,6 +107,22 @@ export class Pod {
       return this.#decide('FailedCreatePodSandBox', asMeshError(error).message);
     }
     await this.#runContainers();
+  }
+
+  /** What the kernel refuses for a moment, under load, is tried again; what is written wrongly is not. */
+  async #attach(): Promise<PodAttachment> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#deps.attach(this.#object, this.spec);
+      } catch (error) {
+        if (attempt === ATTACH_ATTEMPTS || asMeshError(error).code === 'CONFIG' || this.stopping) throw error;
+        this.#deps.log.warn('pod network not made, trying again', {
+          pod: this.#name,
+          error: asMeshError(error).message,
+        });
+        await sleep(attempt * 500);
+      }
+    }
   }
 
   /** Writes volumes again after a ConfigMap, Secret or token changed. */

@@ -41,6 +41,24 @@ const zone = new ClusterZone('cluster.local', [
   },
   {
     namespace: 'shop',
+    name: 'out',
+    clusterIps: [],
+    headless: false,
+    externalName: 'httpbin.org',
+    ports: [],
+    endpoints: [],
+  },
+  {
+    namespace: 'shop',
+    name: 'in',
+    clusterIps: [],
+    headless: false,
+    externalName: 'web.shop.svc.cluster.local',
+    ports: [],
+    endpoints: [],
+  },
+  {
+    namespace: 'shop',
     name: 'many',
     clusterIps: vips,
     headless: false,
@@ -155,6 +173,19 @@ test('other names are forwarded, and only their own answer is believed', async (
   for (const ask of [udp, tcp]) {
     const answer = await ask(asked);
     assert.equal([answer.id, answer.answers.map(recordAddress)], [9, ['203.0.113.10']]);
+  }
+});
+
+test('an alias is answered together with its target', async () => {
+  for (const [name, ip] of [
+    ['out', '203.0.113.10'],
+    ['in', '10.96.1.1'],
+  ]) {
+    const answer = await udp(encodeMessage(query(3, `${name}.shop.svc.cluster.local`, RECORD.A)));
+    assert.equal(
+      answer.answers.map((one) => recordAddress(one) ?? 'alias'),
+      ['alias', ip],
+    );
   }
 });
 

@@ -2,7 +2,15 @@ import { type Socket as UdpSocket, createSocket } from 'node:dgram';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { type HostPort, parseAuthority } from '@ambit/common/address/host-port';
 import { type IpAddress, isV6, parseIp } from '@ambit/common/address/ip';
-import { type DnsMessage, RCODE, encodeMessage, parseMessage, reply } from '@ambit/common/dns/message';
+import {
+  type DnsMessage,
+  RCODE,
+  RECORD,
+  encodeMessage,
+  parseMessage,
+  recordTarget,
+  reply,
+} from '@ambit/common/dns/message';
 import { MeshError } from '@ambit/common/errors';
 import type { ScopedLogger } from '@ambit/common/telemetry/log';
 import type { ClusterZone } from './cluster-zone.ts';
@@ -20,6 +28,7 @@ export interface ClusterDns {
   readonly close: () => void;
 }
 
+const NOTHING = new Uint8Array(0);
 const UPSTREAM_TIMEOUT_MS = 2000;
 const MAX_FORWARDED = 512;
 const MAX_TCP_CLIENTS = 128;
@@ -88,11 +97,27 @@ class DnsServer {
     const query = parseMessage(bytes);
     if (query === undefined || query.response) return undefined;
     const answer = this.#options.zone().answer(query);
-    if (answer !== 'forward') return encodeMessage(answer, transport === 'tcp' ? undefined : udpLimit(query));
+    if (answer !== 'forward') {
+      const whole = await this.#follow(query, answer, transport);
+      return encodeMessage(whole, transport === 'tcp' ? undefined : udpLimit(query));
+    }
     return (
       (await this.#forward(bytes, transport)) ??
       encodeMessage(reply(query, { rcode: RCODE.SERVFAIL, recursionAvailable: true }))
     );
+  }
+
+  /** An alias is answered together with what it stands for: stub resolvers do not ask again. */
+  async #follow(query: DnsMessage, answer: DnsMessage, transport: 'udp' | 'tcp'): Promise<DnsMessage> {
+    const [alias] = answer.answers;
+    const target = alias === undefined ? undefined : recordTarget(alias);
+    const question = query.questions[0];
+    if (target === undefined || question === undefined || question.type === RECORD.CNAME) return answer;
+    const next: DnsMessage = { ...query, questions: [{ ...question, name: target }] };
+    const local = this.#options.zone().answer(next);
+    const bytes = local === 'forward' ? await this.#forward(encodeMessage(next), transport) : undefined;
+    const found = local === 'forward' ? parseMessage(bytes ?? NOTHING) : local;
+    return { ...answer, answers: [...answer.answers, ...(found?.answers ?? [])], authorities: [] };
   }
 
   async #forward(bytes: Uint8Array, transport: 'udp' | 'tcp'): Promise<Uint8Array | undefined> {
