@@ -14,6 +14,7 @@ import { NODE_NAME, admission } from './admission.ts';
 import { startApiServer } from './api/server.ts';
 import { Attachments, withFamilies } from './attachments.ts';
 import { dnsAddresses, hasIpv6, nodeAddresses, setUpNode } from './cluster.ts';
+import { compilePrograms } from './compile.ts';
 import type { MeshConfig } from './config.ts';
 import { enrolmentPods, isEnrolled } from './enrolled-pods.ts';
 import { record, text } from './fields.ts';
@@ -52,6 +53,7 @@ export async function startStandalone(options: MeshOptions): Promise<void> {
   const { config, scope, log } = options;
   for (const folder of ['run', 'run/pods', 'logs'])
     mkdirSync(join(config.stateDir, folder), { recursive: true, mode: 0o700 });
+  const compiled = compilePrograms({ cache: cacheOf(config), log: log.scope('pods'), signal: scope.signal });
   const store = new ObjectStore();
   const source = openSource(options, store);
   await setUpNode();
@@ -63,6 +65,7 @@ export async function startStandalone(options: MeshOptions): Promise<void> {
   const controlPlane = await startControl(options, store, source);
   const mesh = new RunningMesh({ options, store, source, controlPlane });
   await network.load();
+  await compiled;
   await mesh.start();
 }
 
@@ -132,10 +135,10 @@ function startControl(options: MeshOptions, store: ObjectStore, source: FolderSo
   });
 }
 
-/** Lets our programs keep their compiled code between starts. */
-const programEnv = (config: MeshConfig): Record<string, string> => ({
-  NODE_COMPILE_CACHE: join(config.stateDir, 'cache'),
-});
+/** Where our programs keep their compiled code between starts. */
+const cacheOf = (config: MeshConfig): string => join(config.stateDir, 'cache');
+
+const programEnv = (config: MeshConfig): Record<string, string> => ({ NODE_COMPILE_CACHE: cacheOf(config) });
 
 interface MeshParts {
   readonly options: MeshOptions;

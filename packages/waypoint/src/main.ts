@@ -1,9 +1,10 @@
-import { flushCompileCache } from 'node:module';
 import { asMeshError } from '@ambit/common/errors';
+import { settleLater } from '@ambit/common/lifecycle/settle';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { readConfig, type WaypointConfig } from './config.ts';
 import { startWaypoint } from './waypoint.ts';
 
+const VERSION = '0.1.0';
 /** Exit code of sysexits.h for a configuration error. */
 const EX_CONFIG = 78;
 
@@ -19,12 +20,12 @@ async function run(config: WaypointConfig): Promise<void> {
   process.once('SIGTERM', stop).once('SIGINT', stop);
   await waypoint.ready;
   own.info('ready');
-  // With NODE_COMPILE_CACHE set, the next start needs 30 MB less, also if this process is killed.
-  flushCompileCache();
+  settleLater();
 }
 
 try {
-  await run(readConfig());
+  if (process.argv[2] === 'version') console.log(`waypoint ${VERSION} (node ${process.version})`);
+  else await run(readConfig());
 } catch (error) {
   const { code, message } = asMeshError(error);
   process.stderr.write(`waypoint: ${message}\n`);

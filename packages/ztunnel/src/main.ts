@@ -1,4 +1,5 @@
 import { asMeshError, type MeshError } from '@ambit/common/errors';
+import { settleLater } from '@ambit/common/lifecycle/settle';
 import { createLogger, type Logger } from '@ambit/common/telemetry/log';
 import { type Agent, startAgent } from './agent.ts';
 import { type Config, describeConfig, readConfig } from './config.ts';
@@ -46,6 +47,7 @@ async function proxy(): Promise<void> {
       onQuit: () => quit.resolve(),
       onFatal: (error) => die(logger, error),
     });
+    settleLater();
     await untilStopped(quit.promise);
     await drain(agent);
     process.exit(0);
