@@ -95,11 +95,16 @@ export async function startMesh(options: StartOptions): Promise<StartedMesh> {
   }
 }
 
+/** /run is covered by an empty folder inside. */
+const isHidden = (path: string): boolean => /^(\/var)?\/run(\/|$)/.test(path);
+
 function folderProblems(stateDir: string, folders: readonly string[]): string[] {
   const problems = folders
     .filter((folder) => !existsSync(folder))
     .map((folder) => `${folder} does not exist: name a folder or a file of YAML`);
-  if (/^\/run(\/|$)|^\/var\/run(\/|$)/.test(stateDir))
+  for (const folder of folders.filter(isHidden))
+    problems.push(`${folder} lies under /run, which the mesh does not see: name a folder elsewhere`);
+  if (isHidden(stateDir))
     problems.push(`the state folder ${stateDir} lies under /run, which pods get anew: choose another with --state`);
   if (Buffer.byteLength(stateDir) > MAX_STATE_PATH)
     problems.push(
