@@ -186,6 +186,11 @@ test('two conditions on one attribute in one match are refused: their lists woul
   );
 });
 
+interface LoosePrefix {
+  readonly address: Uint8Array;
+  readonly length: number;
+}
+
 interface Loose {
   readonly scope: number;
   readonly action: number;
@@ -193,25 +198,42 @@ interface Loose {
     readonly clauses: readonly {
       readonly matches: readonly {
         readonly principals: readonly { readonly exact: string }[];
-        readonly sourceIps: readonly { readonly address: Uint8Array; readonly length: number }[];
+        readonly sourceIps: readonly LoosePrefix[];
+        readonly notSourceIps: readonly LoosePrefix[];
+        readonly destinationPorts: readonly number[];
       }[];
     }[];
   }[];
 }
 const AUTHORIZATION = message<Loose>('istio.security.Authorization');
 
-test('values that cannot be read are left out of their list, unknown scopes and actions refuse the policy', () => {
-  const sourceIps = [
-    { address: Uint8Array.of(10, 0, 0, 0), length: 8 },
-    { address: Uint8Array.of(10, 0, 0, 0), length: 33 },
-    { address: Uint8Array.of(1, 2, 3), length: 8 },
-  ];
-  const bytes = AUTHORIZATION.encode({ rules: [{ clauses: [{ matches: [{ principals: [{}], sourceIps }] }] }] });
-  const conditions = decodeAuthorization(bytes).rules[0]?.clauses[0]?.matches[0]?.conditions ?? [];
-  assert.equal(
-    conditions.map((one) => [one.attribute, one.values.length]),
-    [['source.ip', 1]],
-  );
+const BAD = { address: Uint8Array.of(1, 2, 3), length: 8 };
+const LONG = { address: Uint8Array.of(10, 0, 0, 0), length: 33 };
+const TEN = { address: Uint8Array.of(10, 0, 0, 0), length: 8 };
+const PORTS = { destinationPorts: [80] };
+
+for (const [what, action, match, expected] of [
+  ['of an ALLOW list go; the rest allows less', 0, { sourceIps: [TEN, LONG, BAD] }, [['source.ip 1!0']]],
+  ['alone in an ALLOW list: it never holds', 0, { sourceIps: [BAD] }, [[]]],
+  ['beside a readable field: the match still never holds', 0, { ...PORTS, principals: [{}] }, [[]]],
+  ['among what an ALLOW excludes: it never holds', 0, { ...PORTS, notSourceIps: [TEN, BAD] }, [[]]],
+  ['of a DENY list: it holds without that field', 1, { ...PORTS, sourceIps: [TEN, BAD] }, [['destination.port 1!0']]],
+  ['among what a DENY excludes go', 1, { ...PORTS, notSourceIps: [BAD] }, [['destination.port 1!0']]],
+  ['alone in a DENY match: it always holds', 1, { sourceIps: [BAD] }, []],
+  ['in no list: an empty DENY match never fires, as in Istio', 1, {}, [[]]],
+] as const)
+  test(`values that cannot be read, ${what}`, () => {
+    const bytes = AUTHORIZATION.encode({ action, rules: [{ clauses: [{ matches: [match] }] }] });
+    const matches = decodeAuthorization(bytes).rules[0]?.clauses[0]?.matches ?? [];
+    assert.equal(
+      matches.map((one) =>
+        one.conditions.map(({ attribute, values, notValues }) => `${attribute} ${values.length}!${notValues.length}`),
+      ),
+      expected,
+    );
+  });
+
+test('unknown scopes and actions refuse the policy', () => {
   assert.match(
     refusal(() => decodeAuthorization(AUTHORIZATION.encode({ scope: 3 }))),
     'scope: unknown value 3',

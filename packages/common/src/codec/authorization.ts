@@ -56,48 +56,74 @@ const ACTION = wireEnum<Policy['action']>('action', ['ALLOW', 'DENY']);
 export function decodeAuthorization(bytes: Uint8Array): Policy {
   const wire = AUTHORIZATION.decode(bytes);
   const resource = `authorization ${wire.namespace}/${wire.name}`;
+  const action = ACTION.decode(wire.action, resource);
+  const allow = action === 'ALLOW';
   return Object.freeze({
     name: wire.name,
     namespace: wire.namespace,
     scope: SCOPE.decode(wire.scope, resource),
-    action: ACTION.decode(wire.action, resource),
+    action,
     dryRun: wire.dryRun,
     rules: wire.rules.map(({ clauses }) => ({
-      clauses: clauses.map(({ matches }) => ({ origin: 'any' as const, matches: matches.map(decodeMatch) })),
+      clauses: clauses.map(({ matches }) => ({ origin: 'any' as const, matches: decodeMatches(matches, allow) })),
     })),
     listeners: [],
   });
 }
 
 /**
- * A value that cannot be read (a string match of no kind, an address of a wrong size) is left out of its list, as Istio's
- * agent does; when that empties the list, the condition is gone with it.
+ * A value that cannot be read (a string match of no kind, an address of a wrong size) never makes an ALLOW wider or a DENY
+ * narrower than written, where Istio's agent leaves it out: an ALLOW match then never holds, a DENY match holds without
+ * the condition. Undefined: holds whatever comes.
  */
-function decodeMatch(wire: WireMatch): Match {
+function decodeMatch(wire: WireMatch, allow: boolean): Match | undefined {
   const conditions: Condition[] = [];
-  const add = (attribute: Attribute, values: readonly ValueMatcher[], notValues: readonly ValueMatcher[]): void => {
-    if (values.length + notValues.length > 0) conditions.push({ attribute, key: '', values, notValues });
+  let never = false;
+  let lost = false;
+  const add = (attribute: Attribute, wanted: readonly Decoded[], excluded: readonly Decoded[]): void => {
+    const [values, notValues] = [wanted.flatMap(readable), excluded.flatMap(readable)];
+    const [badWanted, badExcluded] = [values.length < wanted.length, notValues.length < excluded.length];
+    never ||= allow && ((badWanted && values.length === 0) || badExcluded);
+    lost ||= badWanted || badExcluded;
+    const kept = badWanted && !allow ? [] : values;
+    if (kept.length + notValues.length > 0) conditions.push({ attribute, key: '', values: kept, notValues });
   };
-  add('source.namespace', wire.namespaces.flatMap(decodeString), wire.notNamespaces.flatMap(decodeString));
-  add('source.principal', wire.principals.flatMap(decodeString), wire.notPrincipals.flatMap(decodeString));
-  add('source.ip', wire.sourceIps.flatMap(decodePrefix), wire.notSourceIps.flatMap(decodePrefix));
-  add('destination.ip', wire.destinationIps.flatMap(decodePrefix), wire.notDestinationIps.flatMap(decodePrefix));
+  add('source.namespace', wire.namespaces.map(decodeString), wire.notNamespaces.map(decodeString));
+  add('source.principal', wire.principals.map(decodeString), wire.notPrincipals.map(decodeString));
+  add('source.ip', wire.sourceIps.map(decodePrefix), wire.notSourceIps.map(decodePrefix));
+  add('destination.ip', wire.destinationIps.map(decodePrefix), wire.notDestinationIps.map(decodePrefix));
   add('destination.port', wire.destinationPorts.map(decodePort), wire.notDestinationPorts.map(decodePort));
   add('source.serviceAccount', wire.serviceAccounts.map(decodeAccount), wire.notServiceAccounts.map(decodeAccount));
-  return { conditions };
+  if (never) return NEVER;
+  return lost && !allow && conditions.length === 0 ? undefined : { conditions };
 }
 
-function decodeString(wire: WireString): ValueMatcher[] {
+/** Undefined: a value that cannot be read. */
+type Decoded = ValueMatcher | undefined;
+
+const readable = (value: Decoded): readonly ValueMatcher[] => (value === undefined ? [] : [value]);
+
+/** A match without conditions never holds at L4. */
+const NEVER: Match = Object.freeze({ conditions: [] });
+
+/** A clause of which one match always holds is no condition at all: it becomes one without matches. */
+function decodeMatches(wire: readonly WireMatch[], allow: boolean): Match[] {
+  const matches = wire.map((match) => decodeMatch(match, allow));
+  const decoded = matches.filter((match) => match !== undefined);
+  return decoded.length < matches.length ? [] : decoded;
+}
+
+function decodeString(wire: WireString): Decoded {
   const kind = wire.matchType;
-  if (kind === undefined) return [];
-  if (kind === 'presence') return [{ kind }];
-  return [{ kind, value: wire[kind] ?? '', ignoreCase: false }];
+  if (kind === undefined) return undefined;
+  if (kind === 'presence') return { kind };
+  return { kind, value: wire[kind] ?? '', ignoreCase: false };
 }
 
-function decodePrefix(wire: WirePrefix): ValueMatcher[] {
+function decodePrefix(wire: WirePrefix): Decoded {
   const ip = ipFromBytes(wire.address);
   const cidr = ip === undefined ? undefined : makeCidr(ip, wire.length);
-  return cidr === undefined ? [] : [{ kind: 'cidr', cidr }];
+  return cidr && { kind: 'cidr', cidr };
 }
 
 const decodePort = (port: number): ValueMatcher => ({ kind: 'port', port });

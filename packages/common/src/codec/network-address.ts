@@ -1,6 +1,6 @@
 import { makeCidr } from '../address/cidr.ts';
 import { type IpAddress, ipFromBytes, ipToBytes } from '../address/ip.ts';
-import type { CidrAddress, NetworkAddress } from '../model/service.ts';
+import type { CidrAddress, NetworkAddress } from '../model/network-address.ts';
 import type { GatewayAddress } from '../model/waypoint.ts';
 import type { Unset, WireInput } from '../proto/load.ts';
 import { refuse } from './wire-enum.ts';

@@ -1,4 +1,4 @@
-import type { CidrAddress, NetworkAddress } from './service.ts';
+import type { CidrAddress, NetworkAddress } from './network-address.ts';
 
 /** What a waypoint serves for one service that is bound to it (`ambit.l7.v1.Listener`). */
 export interface Listener {

@@ -1,5 +1,4 @@
-import type { Cidr } from '../address/cidr.ts';
-import type { NetworkAddress } from './network-address.ts';
+import type { CidrAddress, NetworkAddress } from './network-address.ts';
 import type { GatewayAddress, WeightedWaypoint } from './waypoint.ts';
 
 export type { NetworkAddress };

@@ -1,11 +1,11 @@
-import type { Policy, Rule } from '@ambit/common/model/policy';
+import type { Condition, Policy, Rule } from '@ambit/common/model/policy';
 import type { KubeObject } from '../collections/object.ts';
 import {
   type AuthorizationPolicySpec,
   authorizationPolicySpec,
   type TargetRef,
 } from '../files/schema/authorization-policy.ts';
-import { read } from '../files/schema/schema.ts';
+import { isRecord, read } from '../files/schema/schema.ts';
 import { clausesOf, type NamedClause, type NamedCondition, type RuleContext } from './authorization-rule.ts';
 import type { TrustDomains } from './authorization-values.ts';
 import type { Labels } from './labels.ts';
@@ -22,13 +22,13 @@ export interface AuthorizationPolicyForm {
   readonly rules: readonly (readonly NamedClause[])[];
 }
 
-/** Reads a policy under the mesh's trust domains; undefined when it does not fit its schema. */
+/** Reads a policy under the mesh's trust domains; one that cannot be read closes what it is for. Undefined: it has no effect. */
 export function ingestAuthorizationPolicy(
   object: KubeObject,
   trustDomains: TrustDomains,
 ): AuthorizationPolicyForm | undefined {
   const spec = read(authorizationPolicySpec, object.spec ?? {});
-  if (spec === undefined) return undefined;
+  if (spec === undefined) return closedForm(object);
   const namespace = object.metadata.namespace ?? 'default';
   const context: RuleContext = { namespace, trustDomains };
   return {
@@ -43,6 +43,24 @@ export function ingestAuthorizationPolicy(
   };
 }
 
+/** A policy that does not fit its schema must not open what it was to close: it denies all that it may be meant for. */
+function closedForm(object: KubeObject): AuthorizationPolicyForm | undefined {
+  const { metadata, spec = {} } = object;
+  const { action, selector, targetRef, targetRefs } = isRecord(spec) ? spec : {};
+  if (action === 'AUDIT') return undefined;
+  const scope = read(authorizationPolicySpec, { selector, targetRef, targetRefs }) ?? {};
+  return {
+    object,
+    namespace: metadata.namespace ?? 'default',
+    name: metadata.name,
+    action: action === 'DENY' || action === 'CUSTOM' ? 'DENY' : 'ALLOW',
+    dryRun: false,
+    selector: scope.selector?.matchLabels ?? {},
+    targetRefs: targetsOf(scope),
+    rules: action === 'DENY' || action === 'CUSTOM' ? [[]] : [],
+  };
+}
+
 const targetsOf = ({ targetRef, targetRefs = [] }: AuthorizationPolicySpec): readonly TargetRef[] =>
   targetRef === undefined ? targetRefs : [targetRef, ...targetRefs];
 
@@ -52,9 +70,8 @@ const targetsOf = ({ targetRef, targetRefs = [] }: AuthorizationPolicySpec): rea
  */
 export function l7Rules(form: AuthorizationPolicyForm): Rule[] {
   return form.rules.flatMap((clauses) => {
-    const undecidable = clauses.some((clause) => clause.matches.flat().some((one) => one.condition === undefined));
-    if (undecidable && form.action === 'ALLOW') return [];
-    return [ruleOf(clauses, (one) => one.condition !== undefined)];
+    if (form.action !== 'ALLOW') return [ruleOf(clauses, (one) => one.wide)];
+    return canHold(clauses) ? [ruleOf(clauses, (one) => one.narrow)] : [];
   });
 }
 
@@ -76,8 +93,8 @@ export function l4Rules(form: AuthorizationPolicyForm): L4Rules {
   for (const clauses of form.rules) {
     const beyond = clauses.flatMap((clause) => clause.matches.flat()).filter((one) => !one.l4);
     for (const one of beyond) for (const name of one.fields) unsupported.add(name);
-    if (beyond.length > 0 && form.action === 'ALLOW') continue;
-    rules.push(ruleOf(clauses, (one) => one.l4));
+    if (form.action !== 'ALLOW') rules.push(ruleOf(clauses.filter(hasDoubt), (one) => (one.l4 ? one.wide : undefined)));
+    else if (beyond.length === 0 && canHold(clauses)) rules.push(ruleOf(clauses, (one) => one.narrow));
   }
   const enforceable = rules.some((rule) =>
     rule.clauses.every((clause) => clause.matches.some((match) => match.conditions.length > 0)),
@@ -85,11 +102,22 @@ export function l4Rules(form: AuthorizationPolicyForm): L4Rules {
   return { rules: rules.map(withoutGlobs), unsupported: [...unsupported].sort(), enforceable };
 }
 
-const ruleOf = (clauses: readonly NamedClause[], keep: (one: NamedCondition) => boolean): Rule => ({
+/** False when some condition of an ALLOW rule never holds: then the rule never allows, rather than without it. */
+const canHold = (clauses: readonly NamedClause[]): boolean =>
+  clauses.every((clause) => clause.matches.every((match) => match.every((one) => one.narrow !== undefined)));
+
+/**
+ * False for a clause that holds whatever comes, as one of its matches has nothing but unreadable values where the node
+ * agent looks. The agent takes an empty match for one that never holds, so the whole clause goes.
+ */
+const hasDoubt = ({ matches }: NamedClause): boolean =>
+  !matches.some((match) => match.some((one) => one.l4) && match.every((one) => !one.l4 || one.wide === undefined));
+
+const ruleOf = (clauses: readonly NamedClause[], reading: (one: NamedCondition) => Condition | undefined): Rule => ({
   clauses: clauses.map(({ origin, matches }) => ({
     origin,
     matches: matches.map((conditions) => ({
-      conditions: conditions.filter(keep).flatMap((one) => one.condition ?? []),
+      conditions: conditions.flatMap((one) => reading(one) ?? []),
     })),
   })),
 });

@@ -18,8 +18,10 @@ export interface NamedCondition {
   readonly fields: readonly string[];
   /** The node agent can decide it; the others need HTTP or an attribute it does not have. */
   readonly l4: boolean;
-  /** Undefined: no proxy of ours can decide it. */
-  readonly condition: Condition | undefined;
+  /** As an ALLOW reads it, never wider than written. Undefined: it never holds. */
+  readonly narrow: Condition | undefined;
+  /** As every other action reads it, never narrower than written. Undefined: it always holds. */
+  readonly wide: Condition | undefined;
 }
 
 /** One clause (`from`, `to` or one `when`) as lists of named conditions. */
@@ -90,7 +92,7 @@ function conditionsOf<T extends { readonly [K in keyof T]?: readonly string[] }>
   return fields.flatMap(({ values, notValues, attribute, l4, read }) => {
     const names = [values, notValues].filter((name) => written[name] !== undefined);
     if (names.length === 0) return [];
-    return [{ fields: names, l4, condition: conditionOf(attribute, '', read, [written[values], written[notValues]]) }];
+    return [{ fields: names, l4, ...conditionOf(attribute, '', read, [written[values], written[notValues]]) }];
   });
 }
 
@@ -99,10 +101,31 @@ function conditionOf(
   key: string,
   read: ReadValue,
   [values, notValues]: readonly [readonly string[] | undefined, readonly string[] | undefined],
-): Condition {
-  const all = (texts: readonly string[] | undefined): ValueMatcher[] =>
-    (texts ?? []).flatMap((text) => read(text) ?? []);
-  return { attribute, key, values: all(values), notValues: all(notValues) };
+): Readings {
+  const wanted = readAll(values, read);
+  const excluded = readAll(notValues, read);
+  const condition = (some: Read['values']): Condition | undefined =>
+    some.length + excluded.values.length === 0
+      ? undefined
+      : { attribute, key, values: some, notValues: excluded.values };
+  const lost = (wanted.unreadable && wanted.values.length === 0) || excluded.unreadable;
+  return {
+    narrow: lost ? undefined : condition(wanted.values),
+    wide: condition(wanted.unreadable ? [] : wanted.values),
+  };
+}
+
+type Readings = Pick<NamedCondition, 'narrow' | 'wide'>;
+
+interface Read {
+  readonly values: readonly ValueMatcher[];
+  /** Some literal means nothing to us: the list is not what its writer meant. */
+  readonly unreadable: boolean;
+}
+
+function readAll(texts: readonly string[] = [], read: ReadValue): Read {
+  const all = texts.map((text) => read(text));
+  return { values: all.flatMap((one) => one ?? []), unreadable: all.includes(undefined) };
 }
 
 interface WhenKey {
@@ -130,14 +153,13 @@ function whenCondition(when: When, context: RuleContext): NamedCondition {
   const fields = [when.key];
   const written = [when.values, when.notValues] as const;
   const plain = whenKeys(context)[when.key];
-  if (plain !== undefined)
-    return { fields, l4: plain.l4, condition: conditionOf(plain.attribute, '', plain.read, written) };
+  if (plain !== undefined) return { fields, l4: plain.l4, ...conditionOf(plain.attribute, '', plain.read, written) };
   const names = [...when.key.matchAll(/\[([^[\]]+)\]/g)].map((match) => match[1] ?? '');
   if (when.key.startsWith('request.headers[')) {
     const name = (names[0] ?? '').toLowerCase();
-    return { fields, l4: false, condition: conditionOf('request.header', name, stringValue, written) };
+    return { fields, l4: false, ...conditionOf('request.header', name, stringValue, written) };
   }
   if (when.key.startsWith('request.auth.claims['))
-    return { fields, l4: false, condition: conditionOf('request.auth.claims', names.join('\0'), stringValue, written) };
-  return { fields, l4: false, condition: undefined };
+    return { fields, l4: false, ...conditionOf('request.auth.claims', names.join('\0'), stringValue, written) };
+  return { fields, l4: false, narrow: undefined, wide: undefined };
 }

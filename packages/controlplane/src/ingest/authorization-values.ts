@@ -32,8 +32,8 @@ export const cidrValue: ReadValue = (text) => {
 };
 
 export const portValue: ReadValue = (text) => {
-  const port = Number(text);
-  return Number.isInteger(port) && port >= 0 && port <= 65_535 ? { kind: 'port', port } : undefined;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  return port <= 65_535 ? { kind: 'port', port } : undefined;
 };
 
 /** `sa` means the policy's own namespace, `ns/sa` another. */

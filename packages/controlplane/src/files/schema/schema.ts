@@ -9,7 +9,10 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Collects what a check finds; `strict` refuses unknown fields, as files need and objects of a newer API server do not. */
+/**
+ * Collects what a check finds. `strict` is for what people write: it refuses unknown fields and applies the rules across
+ * fields. Without it only the shape counts, as for objects that an API server has accepted.
+ */
 export interface Report {
   readonly strict: boolean;
   readonly errors: Problem[];
@@ -115,7 +118,7 @@ export interface ObjectOptions<T> {
   readonly notRun?: readonly string[];
   /** Fields that are accepted in silence: they change nothing here. */
   readonly accepted?: readonly string[];
-  /** Checks across fields; called only when every field fits its own schema. */
+  /** Checks across fields of what people write; called only when every field fits its own schema. */
   readonly rules?: (value: T, path: Path, report: Report) => void;
 }
 
@@ -130,17 +133,17 @@ export function object<T>(fields: Fields<T>, options: ObjectOptions<T> = {}): Sc
       for (const [name, entry] of Object.entries(value)) {
         const field = known.get(name);
         if (field === undefined) fits = unknownField(name, path, report) && fits;
-        else if (entry !== null) fits = field.check(entry, [...path, name], report) && fits;
+        else if (isThere(entry)) fits = field.check(entry, [...path, name], report) && fits;
       }
       fits = required(value, path, report) && fits;
       const errors = report.errors.length;
-      if (fits) options.rules?.(value as T, path, report);
+      if (fits && report.strict) options.rules?.(value as T, path, report);
       return fits && report.errors.length === errors;
     },
   };
 
   function required(value: Record<string, unknown>, path: Path, report: Report): boolean {
-    const missing = (options.required ?? []).filter((name) => value[name] === undefined || value[name] === null);
+    const missing = (options.required ?? []).filter((name) => !isThere(value[name]));
     for (const name of missing)
       refuse(report, path, `${name} is missing: expected ${known.get(name)?.expects ?? 'a value'}`);
     return missing.length === 0;
@@ -160,6 +163,8 @@ export function object<T>(fields: Fields<T>, options: ObjectOptions<T> = {}): Sc
     return refuse(report, at, `unknown field ${name}; ${hint}`, 'key');
   }
 }
+
+const isThere = (value: unknown): boolean => value !== null && value !== undefined;
 
 /** True for text that says something: an empty field means the same as none. */
 export const isSet = (value: string | undefined): value is string => value !== undefined && value !== '';
