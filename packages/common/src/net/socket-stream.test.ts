@@ -68,6 +68,37 @@ test('a socket that failed before attach tells its error afterwards, not inside 
   close();
 });
 
+test('an end before attach is told afterwards, and the stream can still be answered', async () => {
+  const { near, far, close } = await pair();
+  const stream = socketStream(near);
+  far.end();
+  await once(near.resume(), 'end');
+  const events: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stream.attach({ ...recording(events, resolve), onEnd: () => (events.push('end'), stream.end()) });
+  assert.equal(events, []);
+  far.resume();
+  await promise;
+  assert.equal(events, ['end', 'close clean']);
+  close();
+});
+
+test('an end and a close before attach are both told, once and in order', async () => {
+  const { near, far, close } = await pair();
+  const stream = socketStream(near);
+  far.end();
+  near.end();
+  far.resume();
+  await once(near.resume(), 'close');
+  const events: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stream.attach(recording(events, resolve));
+  await promise;
+  await new Promise(setImmediate);
+  assert.equal(events, ['end', 'close clean']);
+  close();
+});
+
 test('destroy sends RST even after data is written', async () => {
   const { near, far, close } = await pair();
   const stream = socketStream(near);

@@ -4,7 +4,7 @@ import type { ByteSink, ByteStream } from './byte-stream.ts';
 
 /**
  * Gives a TCP or TLS socket the ByteStream contract. The socket belongs to the stream from now on; half-close is allowed on it.
- * Reading starts with attach(); an error or close before that is kept and told then.
+ * Reading starts with attach(); an end, an error or a close before that is kept and told then, in that order.
  */
 export function socketStream(socket: Socket): ByteStream {
   return new SocketStream(socket);
@@ -31,11 +31,10 @@ class SocketStream implements ByteStream {
     const first = this.#sink === undefined;
     this.#sink = sink;
     if (!first) return;
-    if (this.#closed) {
-      process.nextTick(() => this.#tell());
-      return;
-    }
     const socket = this.#socket;
+    const missed = socket.readableEnded;
+    if (missed || this.#closed) process.nextTick(() => this.#tellMissed(missed));
+    if (this.#closed) return;
     socket.on('end', () => this.#sink?.onEnd());
     socket.on('drain', () => this.#sink?.onDrain());
     socket.on('data', (chunk: Buffer) => this.#sink?.onData(chunk));
@@ -80,6 +79,13 @@ class SocketStream implements ByteStream {
   #onClose(): void {
     this.#closed = true;
     if (this.#sink !== undefined) this.#tell();
+  }
+
+  /** What happened before anybody listened. The socket may close between attach() and this call: the end still comes first. */
+  #tellMissed(ended: boolean): void {
+    if (this.#told) return;
+    if (ended) this.#sink?.onEnd();
+    if (this.#closed) this.#tell();
   }
 
   #tell(): void {

@@ -70,8 +70,8 @@ export class PodSockets {
       ...(originalSource === false ? {} : { transparent: originalSource }),
     });
     if (originalSource === 'try' && isTransparent(fd)) this.#preserveSource = true;
-    // Captured sockets are not read before there is somewhere to write: an end that comes first would be lost, and
-    // unread bytes make the kernel answer a refusal with a reset.
+    // Captured sockets are not read before there is somewhere to write: nothing is buffered for a decision that takes long,
+    // and unread bytes make the kernel answer a refusal with a reset.
     const captured = role !== 'hbone';
     const server = createServer({ noDelay: true, allowHalfOpen: captured, pauseOnConnect: captured }, (socket) => {
       if (captured) this.#tune(socket);
