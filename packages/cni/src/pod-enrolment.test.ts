@@ -140,29 +140,53 @@ test('another namespace under the same uid is enrolled anew', async () => {
   await enrolment.stop();
 });
 
-test('a living pod that leaves loses its rules before the agent', async () => {
+test('a living pod that leaves loses the agent first, which cuts its connections, then the rules', async () => {
   const { effects, events } = world();
   const enrolment = new PodEnrolment(POD, effects);
   await want(enrolment, POD);
   events.length = 0;
   await want(enrolment, { ...POD, enrol: false });
-  assert.equal(events, ['clear 1', 'del u1', 'state none']);
+  assert.equal(events, ['del u1', 'clear 1', 'state none']);
   assert.is(enrolment.zdsPod, undefined);
   assert.not(enrolment.finished);
 });
 
-test('rules that cannot be removed keep the agent, and are tried again', async () => {
+test('rules that cannot be removed are tried again: nothing gets out past them in between', async () => {
   const { effects, events, failing } = world();
   const enrolment = new PodEnrolment(POD, effects);
   await want(enrolment, POD);
   failing.add('clear');
   events.length = 0;
   await want(enrolment, { ...POD, enrol: false });
-  assert.equal(events, ['clear failed']);
+  assert.equal(events, ['del u1', 'clear failed']);
+  assert.is(enrolment.state, 'enabled');
   failing.clear();
   enrolment.kick();
   await enrolment.settled();
-  assert.equal(events, ['clear failed', 'clear 1', 'del u1', 'state none']);
+  assert.equal(events, ['del u1', 'clear failed', 'del u1', 'clear 1', 'state none']);
+});
+
+test('a pod that is wanted again before its rules could be removed is handed over again', async () => {
+  const { effects, events, failing } = world();
+  const enrolment = new PodEnrolment(POD, effects);
+  await want(enrolment, POD);
+  failing.add('clear');
+  await want(enrolment, { ...POD, enrol: false });
+  events.length = 0;
+  await want(enrolment, POD);
+  assert.equal(events, ['add u1 1']);
+  await enrolment.stop();
+});
+
+test('a namespace that is gone ends the attempt, which is tried later and holds nothing up', async () => {
+  const { effects, events, failing, open } = world();
+  const enrolment = new PodEnrolment(POD, effects);
+  failing.add('open');
+  await want(enrolment, POD);
+  assert.equal(events, ['open failed']);
+  await want(enrolment, undefined);
+  assert.ok(enrolment.finished);
+  assert.is(open(), 0);
 });
 
 test('a pod that has ended is withdrawn and its namespace left as it is', async () => {

@@ -41,7 +41,7 @@ export interface PodEffects {
  * force, and is tried again, later and later, until both agree.
  *
  *   nothing ──open netns──► opened ──rules──► ruled ──ZDS Add acknowledged──► enrolled
- *      ◄──────────────── remove rules, ZDS Del ─────────────────────────────────┘
+ *      ◄──────────────── ZDS Del, remove rules ─────────────────────────────────┘
  */
 export class PodEnrolment {
   readonly #effects: PodEffects;
@@ -169,15 +169,26 @@ export class PodEnrolment {
   async #release(): Promise<void> {
     const netns = this.#netns;
     if (netns === undefined) return;
-    // A pod that has ended takes its namespace with it; one that lives on must lose the rules before the agent.
+    // The agent first: it can reset open connections only while the kernel still translates for it. Until the rules are gone
+    // new connections are refused, never silently stuck.
+    await this.#withdraw();
+    // A pod that has ended takes its namespace, and with it the rules, along.
     if (!this.#gone && this.#rules !== undefined) await this.#effects.removeRules(netns);
-    await this.#forget();
+    this.#leave();
   }
 
   async #forget(): Promise<void> {
-    this.#rules = undefined;
+    await this.#withdraw();
+    this.#leave();
+  }
+
+  async #withdraw(): Promise<void> {
     await this.#effects.withdraw(this.#pod.uid);
     this.#announced = false;
+  }
+
+  #leave(): void {
+    this.#rules = undefined;
     this.#close();
     this.#become(undefined);
   }
