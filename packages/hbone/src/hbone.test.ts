@@ -362,6 +362,25 @@ test('concurrent first users share one dial, and one that gives up does not end 
   at.close();
 });
 
+test('who comes while an abandoned dial is ending gets a dial of its own', async () => {
+  const at = await serve();
+  const before = count.dials;
+  const pool = newPool();
+  const gaveUp = new AbortController();
+  const first = open(pool, at, { signal: gaveUp.signal });
+  first.catch(() => undefined);
+  gaveUp.abort(new MeshError('DOWNSTREAM_CLOSED', 'gone'));
+  await first.then(
+    () => assert.unreachable(),
+    () => undefined,
+  );
+  const tunnel = await open(pool, at);
+  assert.is(count.dials - before, 2);
+  tunnel.destroy();
+  await pool[Symbol.asyncDispose]();
+  at.close();
+});
+
 test('a dial that times out says that a NetworkPolicy may block port 15008', async () => {
   const at = await serve();
   const pool = newPool({ dial: () => Promise.reject(new MeshError('CONNECT_TIMEOUT', 'no answer from 10.0.0.9')) });

@@ -57,9 +57,10 @@ export class HbonePool {
 
   /** Opens a tunnel. @throws MeshError: what failed, TUNNEL_REFUSED with the status when the answer is not 200. */
   async open(credentials: Credentials, target: TunnelTarget, head: ConnectHead, signal: AbortSignal): Promise<Tunnel> {
-    const group = this.#group(credentials, target);
     for (let attempt = 1; ;) {
       if (this.#closed !== undefined) throw this.#closed;
+      // Looked up in each round: a group that became empty meanwhile is forgotten, and its next dial would be nobody's.
+      const group = this.#group(credentials, target);
       const pooled = group.available.find((one) => this.#usable(one));
       if (pooled === undefined) {
         await this.#wait(group, { credentials, target }, signal);
@@ -135,18 +136,25 @@ export class HbonePool {
       await Promise.race([dialing.done, gaveUp.promise]);
     } finally {
       signal.removeEventListener('abort', onAbort);
-      if (--dialing.waiters === 0) dialing.abort.abort(new MeshError('DOWNSTREAM_CLOSED', 'nobody waits any more'));
+      if (--dialing.waiters === 0) {
+        // Whoever comes next must not join a dial that is being given up.
+        this.#dialEnded(group, dialing);
+        dialing.abort.abort(new MeshError('DOWNSTREAM_CLOSED', 'nobody waits any more'));
+      }
     }
   }
 
   #startDial(group: Group, peer: { readonly credentials: Credentials; readonly target: TunnelTarget }): Dialing {
     const abort = new AbortController();
-    const done = this.#dial(group, peer, abort.signal).finally(() => {
-      group.dialing = undefined;
-      this.#forgetEmpty(group);
-    });
+    const done = this.#dial(group, peer, abort.signal).finally(() => this.#dialEnded(group, dialing));
     done.catch(() => undefined); // whoever waits is told by the promise itself; nobody may wait any more
-    return { done, abort, waiters: 0 };
+    const dialing = { done, abort, waiters: 0 };
+    return dialing;
+  }
+
+  #dialEnded(group: Group, dialing: Dialing): void {
+    if (group.dialing === dialing) group.dialing = undefined;
+    this.#forgetEmpty(group);
   }
 
   async #dial(
@@ -204,7 +212,8 @@ export class HbonePool {
   }
 
   #forgetEmpty(group: Group): void {
-    if (group.available.length === 0 && group.dialing === undefined) this.#groups.delete(group.key);
+    if (group.available.length > 0 || group.dialing !== undefined) return;
+    if (this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
 }
 
