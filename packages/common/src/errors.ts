@@ -49,6 +49,7 @@ export type ErrorCode =
   | 'DNS_FAILED'
   | 'NO_HEALTHY_UPSTREAM'
   | 'UNKNOWN_BACKEND'
+  | 'NO_ROUTE'
   | 'NO_IDENTITY'
   | 'CERT_REVOKED'
   | 'POLICY_DENIED'
@@ -104,6 +105,13 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   DNS_FAILED: kind(['upstream', 'UH', 'CONNECT', 503, 'can the host name be resolved from this node?']),
   NO_HEALTHY_UPSTREAM: kind(['upstream', 'UH', 'CONNECT', 503, 'does the service have ready endpoints for this port?']),
   UNKNOWN_BACKEND: kind(['local', 'NC', 'CONNECT', 503, 'does a route name a service that this waypoint knows?']),
+  NO_ROUTE: kind([
+    'downstream',
+    'NR',
+    'CONNECT',
+    404,
+    'the client asked for a host that nothing here serves: does a wildcard entry cover it?',
+  ]),
   NO_IDENTITY: kind([
     'local',
     'UF',

@@ -27,8 +27,10 @@ const LOCAL_RESET = reset('local reset');
 const PROTOCOL_ERROR = reset('protocol error');
 const OVERFLOW = reset('overflow');
 
-/** Codes that are no reset before the response have a reply of their own, below. */
-const RESETS: Readonly<Partial<Record<ErrorCode, Reset>>> = {
+const NO_HEALTHY_UPSTREAM = reply(503, 'no healthy upstream', 'UH', 'no_healthy_upstream');
+
+/** Every code has its row: a reset before the response, or a reply of its own. The compiler misses none. */
+const REPLIES: Readonly<Record<ErrorCode, Reset | FailureReply>> = {
   CONNECT_REFUSED: CONNECTION_FAILURE,
   CONNECT_TIMEOUT: CONNECTION_TIMEOUT,
   HBONE_TIMEOUT: CONNECTION_TIMEOUT,
@@ -44,6 +46,18 @@ const RESETS: Readonly<Partial<Record<ErrorCode, Reset>>> = {
   UPSTREAM_PROTOCOL: PROTOCOL_ERROR,
   HTTP2_FAILED: PROTOCOL_ERROR,
   OVERFLOW,
+  TIMEOUT: reply(504, 'upstream request timeout', 'UT', 'response_timeout'),
+  NO_HEALTHY_UPSTREAM,
+  DNS_FAILED: NO_HEALTHY_UPSTREAM,
+  HTTP_INVALID: reply(400, 'Bad Request', 'DPE', 'http2.violation.of.messaging.rule'),
+  UNKNOWN_BACKEND: reply(503, '', 'NC', 'cluster_not_found'),
+  NO_ROUTE: reply(404, '', 'NR', 'route_not_found'),
+  DOWNSTREAM_CLOSED: LOCAL_RESET,
+  POLICY_DENIED: LOCAL_RESET,
+  LIMIT: LOCAL_RESET,
+  DRAINING: LOCAL_RESET,
+  CONFIG: LOCAL_RESET,
+  INTERNAL: LOCAL_RESET,
 };
 
 /** Errors of connecting, whose cause goes to UPSTREAM_TRANSPORT_FAILURE_REASON; it is never told to the client. */
@@ -59,21 +73,16 @@ const TRANSPORT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** The local reply to a request whose upstream failed before any response. `retried`: more than one attempt was made. */
 export function failureBeforeResponse(error: MeshError, retried: boolean): FailureReply {
   const { code } = error;
-  if (code === 'TIMEOUT') return reply(504, 'upstream request timeout', 'UT', 'response_timeout');
-  if (code === 'NO_HEALTHY_UPSTREAM' || code === 'DNS_FAILED') {
-    return reply(503, 'no healthy upstream', 'UH', 'no_healthy_upstream');
-  }
-  if (code === 'HTTP_INVALID') return reply(400, 'Bad Request', 'DPE', 'http2.violation.of.messaging.rule');
-  if (code === 'UNKNOWN_BACKEND') return reply(503, '', 'NC', 'cluster_not_found');
-  const { reason, detail } = RESETS[code] ?? LOCAL_RESET;
+  const row = REPLIES[code];
+  if ('status' in row) return row;
+  const { reason, detail } = row;
   const transportFailure = transportFailureOf(error);
-  const flag = RESETS[code] === undefined ? 'LR' : error.kind.flag;
   const inner = transportFailure === '' ? detail : `${detail}|${transportFailure}`;
   const lead = retried ? 'retried and the latest reset reason' : 'reset reason';
   return {
     status: detail === 'protocol_error' ? 502 : 503,
     text: `upstream connect error or disconnect/reset before headers. ${lead}: ${reason}`,
-    flag: flag === '-' ? 'LR' : flag,
+    flag: row === LOCAL_RESET ? 'LR' : error.kind.flag,
     detail: `upstream_reset_before_response_started{${inner}}`,
     transportFailure,
     overloaded: code === 'OVERFLOW',

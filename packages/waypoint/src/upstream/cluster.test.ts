@@ -181,7 +181,7 @@ test('DYNAMIC_DNS: the wildcard must cover the host, and it must not lead inside
   assert.is(kindOf(await get('A.Example')), 'endpoint 192.0.2.1:443');
   for (const host of ['b.example', 'nowhere.example']) assert.is(kindOf(await get(host)), 'none DNS_FAILED', host);
   for (const host of [undefined, 'example', 'a.example.org', '127.0.0.1', 'aexample'])
-    assert.is(kindOf(await get(host)), 'none UNKNOWN_BACKEND', host);
+    assert.is(kindOf(await get(host)), 'none NO_ROUTE', host);
 });
 
 test('a wildcard covers names below it', () => {

@@ -112,7 +112,7 @@ export class Cluster {
   #dynamic(host: string | undefined): Membership {
     const wildcard = this.backend.hostname;
     if (host === undefined || !coveredBy(wildcard, host)) {
-      return noMembers('UNKNOWN_BACKEND', `host ${host ?? '(none)'} is not covered by ${this.name}`);
+      return noMembers('NO_ROUTE', `host ${host ?? '(none)'} is not covered by ${this.name}`);
     }
     const { addresses, ready, failure } = this.#sources.resolver.resolve(host);
     // The client chose the name: it must not lead to what only this waypoint can reach.

@@ -69,7 +69,7 @@ export type PickResult =
       readonly kind: 'none';
       readonly endpoint: undefined;
       readonly ready: undefined;
-      /** UNKNOWN_BACKEND (NC), NO_HEALTHY_UPSTREAM or DNS_FAILED (UH). */
+      /** UNKNOWN_BACKEND (NC), NO_ROUTE (NR: a host that the wildcard does not cover), NO_HEALTHY_UPSTREAM or DNS_FAILED (UH). */
       readonly code: ErrorCode;
       /** What was looked for and not found, for the log. */
       readonly detail: string;
