@@ -210,6 +210,43 @@ test('policies see the normalised path: dot segments are no way around them', as
   assert.is(bed.upstream.last.head.path, '/public');
 });
 
+const header = (key: string, value: string): Condition => ({
+  attribute: 'request.header',
+  key,
+  values: [{ kind: 'exact', value, ignoreCase: false }],
+  notValues: [],
+});
+
+const PSEUDO_HEADERS: readonly (readonly [name: string, value: string, hit: boolean])[] = [
+  [':authority', 'httpbin.org', true],
+  [':authority', 'elsewhere.org', false],
+  ['host', 'httpbin.org', true],
+  [':method', 'GET', true],
+  [':method', 'POST', false],
+  [':path', '/get', true],
+  [':path', '/x/../get', false],
+  [':scheme', 'http', true],
+  [':protocol', '', false],
+];
+
+for (const [name, value, hit] of PSEUDO_HEADERS) {
+  test(`a policy on request.headers[${name}] ${value} ${hit ? 'matches' : 'does not match'} the request line`, async () => {
+    const bed = new TestBed();
+    bed.setPolicies(policy('DENY', header(name, value)));
+    const client = await send(bed, GET);
+    if (!hit) return assert.is(bed.upstream.requests.length, 1);
+    assert.match(client.received, /^HTTP\/1\.1 403 /);
+  });
+}
+
+test('a host that no wildcard entry covers is 404 NR', async () => {
+  const bed = new TestBed();
+  bed.upstream.next = () => ({ kind: 'none', endpoint: undefined, ready: undefined, code: 'NO_ROUTE', detail: 'x' });
+  const client = await send(bed, GET);
+  assert.match(client.received, /^HTTP\/1\.1 404 Not Found\r\n[^]*\r\n\r\n$/);
+  assert.match(bed.lines[0] ?? '', /" 404 NR route_not_found - "-" 0 0 /);
+});
+
 test('an allow list lets only its own through and tells the nearest rule', async () => {
   const bed = new TestBed();
   bed.setPolicies(policy('ALLOW', condition('request.method', 'GET'), condition('request.path', '/get')));

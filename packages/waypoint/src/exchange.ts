@@ -89,7 +89,7 @@ export class Exchange implements StreamHandler {
     const request = this.#request;
     const remote = forwardedAddress(this.#record.xForwardedFor || undefined);
     if (remote !== undefined) this.#record.downstreamRemote = `${remote}:0`;
-    const line = { host: request.authority ?? '', method: request.method, path: withoutQuery(path) };
+    const line = { host: request.authority ?? '', method: request.method, path: withoutQuery(path), target: path };
     this.#attributes = new RequestAttributes(facts, line, request.headers, remote ?? facts.source.ip);
     return this.#permitted();
   }

@@ -13,6 +13,7 @@ import type { AdsType } from '@ambit/common/xds/ads-client';
 import { L7_BACKEND, L7_CREDENTIAL, L7_LISTENER, L7_POLICY, L7_PROXY } from '@ambit/common/xds/type-urls';
 import { PolicyTable } from './authorize/policy-table.ts';
 import type { ListenerLookup } from './capture/destination.ts';
+import { ListenerAddresses } from './capture/listener-addresses.ts';
 
 /** What the control plane has told this waypoint to serve, by name; entries are replaced whole, in one turn. */
 export class L7Tables implements ListenerLookup {
@@ -24,7 +25,7 @@ export class L7Tables implements ListenerLookup {
   readonly #settings = new Map<string, ProxySettings>();
   readonly #defaults: ProxySettings;
   readonly #onPolicies: () => void;
-  #byAddress: ReadonlyMap<string, Listener> = new Map();
+  #addresses = new ListenerAddresses([]);
 
   /** @param defaults counts until the control plane has sent settings. @param onPolicies called after every change of policies. */
   constructor(defaults: ProxySettings, onPolicies: () => void) {
@@ -33,7 +34,7 @@ export class L7Tables implements ListenerLookup {
   }
 
   byAddress(network: string, ip: IpAddress): Listener | undefined {
-    return this.#byAddress.get(`${network}/${ip}`) ?? (network === '' ? undefined : this.#byAddress.get(`/${ip}`));
+    return this.#addresses.find(network, ip);
   }
 
   backend(name: string): Backend | undefined {
@@ -72,7 +73,7 @@ export class L7Tables implements ListenerLookup {
         this.#listeners,
         decodeListener,
         ({ namespace, hostname }) => serviceKey(namespace, hostname),
-        () => this.#indexListeners(),
+        () => void (this.#addresses = new ListenerAddresses(this.#listeners.values())),
       ),
     ];
   }
@@ -80,18 +81,6 @@ export class L7Tables implements ListenerLookup {
   #indexPolicies(): void {
     this.policies.replace(this.#policies.values());
     this.#onPolicies();
-  }
-
-  /** Where two services claim an address, the first by name has it: the same one after every restart. */
-  #indexListeners(): void {
-    const byAddress = new Map<string, Listener>();
-    for (const [, listener] of [...this.#listeners].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      for (const { network, ip } of listener.addresses) {
-        const key = `${network}/${ip}`;
-        if (!byAddress.has(key)) byAddress.set(key, listener);
-      }
-    }
-    this.#byAddress = byAddress;
   }
 }
 

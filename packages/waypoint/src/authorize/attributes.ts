@@ -38,8 +38,8 @@ export class RequestAttributes implements AuthzAttributes, HttpAttributes {
   readonly path: string;
   readonly jwt: JwtAttributes | undefined = undefined;
   readonly #headers: Headers;
+  readonly #line: RequestLineFacts;
 
-  /** @param path normalised and without query. */
   constructor(facts: ConnectionFacts, request: RequestLineFacts, headers: Headers, remoteIp: IpAddress) {
     this.identity = facts.identity;
     this.sourceIp = facts.source.ip;
@@ -50,21 +50,42 @@ export class RequestAttributes implements AuthzAttributes, HttpAttributes {
     this.method = request.method;
     this.path = request.path;
     this.#headers = headers;
+    this.#line = request;
   }
 
   get http(): HttpAttributes {
     return this;
   }
 
+  /** Names that begin with a colon are the parts of the request line, as in HTTP/2; `host` is the same as `:authority`. */
   header(name: string): readonly string[] {
-    return this.#headers.getAll(name);
+    if (name !== 'host' && name.charCodeAt(0) !== COLON) return this.#headers.getAll(name);
+    const { host, method, target } = this.#line;
+    switch (name) {
+      case 'host':
+      case ':authority':
+        return host === '' ? [] : [host];
+      case ':method':
+        return [method];
+      case ':path':
+        return [target];
+      case ':scheme':
+        return ['http'];
+      default:
+        return [];
+    }
   }
 }
+
+const COLON = 0x3a;
 
 export interface RequestLineFacts {
   readonly host: string;
   readonly method: string;
+  /** Normalised, without query. */
   readonly path: string;
+  /** The same with its query. */
+  readonly target: string;
 }
 
 /**
