@@ -5,8 +5,8 @@ import { asMeshError } from '@ambit/common/errors';
 import type { ScopedLogger } from '@ambit/common/telemetry/log';
 import type { ObjectStore } from './collections/object-store.ts';
 import type { ObjectWriter } from './collections/object-writer.ts';
-import { type Inputs, readInputs } from './derive/inputs.ts';
-import { deriveMesh, type Mesh } from './derive/mesh.ts';
+import { type Inputs, inputReader } from './derive/inputs.ts';
+import { type Mesh, meshDeriver } from './derive/mesh.ts';
 import { allocateVips, DEFAULT_VIP_RANGES, type VipRanges } from './derive/vip-allocation.ts';
 import type { Provisioner } from './provision/provisioner.ts';
 import type { Publisher } from './publish.ts';
@@ -38,6 +38,8 @@ const QUIET_MS = 10;
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #unsubscribe: () => void;
+  readonly #read: () => Inputs;
+  readonly #derive: (inputs: Inputs) => Mesh = meshDeriver();
   readonly #retired = new Set<IpAddress>();
   #allocated: ReadonlySet<IpAddress> = new Set();
   #problems: readonly string[] = [];
@@ -48,6 +50,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#read = inputReader(options.store, options.clusterDomain, options.trustDomain);
     this.#unsubscribe = options.store.subscribe(() => this.wake());
   }
 
@@ -92,10 +95,10 @@ export class Reconciler {
   }
 
   async #round(): Promise<void> {
-    const { store, clusterDomain, trustDomain, publisher, provisioner } = this.#options;
-    const inputs = readInputs(store, clusterDomain, trustDomain);
+    const { publisher, provisioner } = this.#options;
+    const inputs = this.#read();
     this.#report(inputs);
-    const mesh = deriveMesh(inputs);
+    const mesh = this.#derive(inputs);
     this.#mesh = mesh;
     publisher.publish(mesh);
     await this.#allocate(inputs);

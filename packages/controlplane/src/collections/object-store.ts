@@ -15,6 +15,7 @@ export interface ObjectChange {
 export class ObjectStore {
   readonly #objects = new Map<string, KubeObject>();
   readonly #byKind = new Map<string, Map<string, KubeObject>>();
+  readonly #versions = new Map<string, number>();
   readonly #listeners = new Set<(changes: readonly ObjectChange[]) => void>();
 
   get(kind: string, namespace: string | undefined, name: string): KubeObject | undefined {
@@ -24,6 +25,11 @@ export class ObjectStore {
   /** All objects of a kind, in no particular order. */
   list(kind: string): Iterable<KubeObject> {
     return this.#byKind.get(kind)?.values() ?? [];
+  }
+
+  /** Grows with every change of an object of this kind: the same number, the same objects. */
+  version(kind: string): number {
+    return this.#versions.get(kind) ?? 0;
   }
 
   kinds(): Iterable<string> {
@@ -50,6 +56,7 @@ export class ObjectStore {
       kind.set(key, object);
       changes.push({ key, kind: object.kind, object, previous });
     }
+    for (const kind of new Set(changes.map((change) => change.kind))) this.#versions.set(kind, this.version(kind) + 1);
     if (changes.length > 0) for (const listener of this.#listeners) listener(changes);
   }
 

@@ -18,6 +18,7 @@ import {
   type WorkloadEntryForm,
 } from '../ingest/service-entry.ts';
 import { olderFirst } from '../ingest/age.ts';
+import { Remembered } from './remembered.ts';
 
 /** Everything that derivation reads, in normal form, as one moment of the object store. */
 export interface Inputs {
@@ -52,35 +53,76 @@ const SYSTEM_NAMESPACE = 'istio-system';
 const policyForms = new WeakMap<MeshConfig, WeakMap<KubeObject, AuthorizationPolicyForm>>();
 
 /** @param trustDomain what certificates are issued for; by default what the mesh configuration says now. */
-export function readInputs(store: ObjectStore, clusterDomain: string, trustDomain?: string): Inputs {
+export const readInputs = (store: ObjectStore, clusterDomain: string, trustDomain?: string): Inputs =>
+  inputReader(store, clusterDomain, trustDomain)();
+
+/** Reads the store again and again: of a kind without changes it gives the same values, by which derivation sees what is new. */
+export function inputReader(store: ObjectStore, clusterDomain: string, trustDomain?: string): () => Inputs {
+  const reading = <T>(kind: string, readAll: (objects: Iterable<KubeObject>) => T): (() => T) => {
+    const memory = new Remembered<T>();
+    return () => memory.from([store.version(kind)], () => readAll(store.list(kind)));
+  };
+  const forms = <T>(kind: string, ingest: Ingest<T>): (() => readonly T[]) =>
+    reading(kind, (objects) => formsOf(objects, ingest));
+  const lists = {
+    namespaces: reading('Namespace', namespacesOf),
+    localities: reading('Node', localitiesOf),
+    pods: forms('Pod', ingestPod),
+    services: forms('Service', ingestService),
+    serviceEntries: forms('ServiceEntry', ingestServiceEntry),
+    workloadEntries: forms('WorkloadEntry', ingestWorkloadEntry),
+    endpointSlices: forms('EndpointSlice', ingestEndpointSlice),
+    gateways: forms('Gateway', ingestGateway),
+    gatewayClasses: reading('GatewayClass', gatewayClassesOf),
+    peerAuthentications: forms('PeerAuthentication', ingestPeerAuthentication),
+    destinationRules: forms('DestinationRule', ingestDestinationRule),
+  };
+  const policies = new Remembered<Inputs['policies']>();
+  return () => {
+    const mesh = meshConfigOf(store, trustDomain);
+    const namespaces = lists.namespaces();
+    return {
+      clusterId: 'Kubernetes',
+      clusterDomain,
+      network: namespaces.get(SYSTEM_NAMESPACE)?.metadata.labels?.['topology.istio.io/network'] ?? '',
+      mesh,
+      namespaces,
+      localities: lists.localities(),
+      pods: lists.pods(),
+      services: lists.services(),
+      serviceEntries: lists.serviceEntries(),
+      workloadEntries: lists.workloadEntries(),
+      endpointSlices: lists.endpointSlices(),
+      gateways: lists.gateways(),
+      gatewayClasses: lists.gatewayClasses(),
+      policies: policies.from([store.version('AuthorizationPolicy'), mesh], () =>
+        formsOf(store.list('AuthorizationPolicy'), (object) => policyForm(object, mesh)),
+      ),
+      peerAuthentications: lists.peerAuthentications(),
+      destinationRules: lists.destinationRules(),
+      credential: (namespace, name) => credentialOf(store, namespace, name),
+    };
+  };
+}
+
+type Ingest<T> = (object: KubeObject) => T | undefined;
+
+const formsOf = <T>(objects: Iterable<KubeObject>, ingest: Ingest<T>): readonly T[] =>
+  [...objects].sort(olderFirst).flatMap((object) => ingest(object) ?? []);
+
+const namespacesOf = (objects: Iterable<KubeObject>): ReadonlyMap<string, KubeObject> =>
+  new Map([...objects].map((one) => [one.metadata.name, one]));
+
+const localitiesOf = (nodes: Iterable<KubeObject>): ReadonlyMap<string, Locality> =>
+  new Map([...nodes].map((node) => [node.metadata.name, localityOf(node)]));
+
+const gatewayClassesOf = (classes: Iterable<KubeObject>): ReadonlyMap<string, GatewayClassForm> =>
+  new Map([...classes].map((one) => [one.metadata.name, { object: one, controller: ingestGatewayClass(one) }]));
+
+function meshConfigOf(store: ObjectStore, trustDomain: string | undefined): MeshConfig {
   const configMap = store.get('ConfigMap', SYSTEM_NAMESPACE, 'istio');
   const written = configMap === undefined ? DEFAULT_MESH_CONFIG : ingestMeshConfig(configMap);
-  const mesh = trustDomain === undefined ? written : withTrustDomain(written, trustDomain);
-  const namespaces = new Map([...store.list('Namespace')].map((one) => [one.metadata.name, one]));
-  return {
-    clusterId: 'Kubernetes',
-    clusterDomain,
-    network: namespaces.get(SYSTEM_NAMESPACE)?.metadata.labels?.['topology.istio.io/network'] ?? '',
-    mesh,
-    namespaces,
-    localities: new Map([...store.list('Node')].map((node) => [node.metadata.name, localityOf(node)])),
-    pods: forms(store, 'Pod', ingestPod),
-    services: forms(store, 'Service', ingestService),
-    serviceEntries: forms(store, 'ServiceEntry', ingestServiceEntry),
-    workloadEntries: forms(store, 'WorkloadEntry', ingestWorkloadEntry),
-    endpointSlices: forms(store, 'EndpointSlice', ingestEndpointSlice),
-    gateways: forms(store, 'Gateway', ingestGateway),
-    gatewayClasses: new Map(
-      [...store.list('GatewayClass')].map((one) => [
-        one.metadata.name,
-        { object: one, controller: ingestGatewayClass(one) },
-      ]),
-    ),
-    policies: forms(store, 'AuthorizationPolicy', (object) => policyForm(object, mesh)),
-    peerAuthentications: forms(store, 'PeerAuthentication', ingestPeerAuthentication),
-    destinationRules: forms(store, 'DestinationRule', ingestDestinationRule),
-    credential: (namespace, name) => credentialOf(store, namespace, name),
-  };
+  return trustDomain === undefined ? written : withTrustDomain(written, trustDomain);
 }
 
 const pinned = new WeakMap<MeshConfig, MeshConfig>();
@@ -94,10 +136,6 @@ function withTrustDomain(mesh: MeshConfig, trustDomain: string): MeshConfig {
   const config = { ...mesh, trustDomain, problems: [...mesh.problems, problem] };
   pinned.set(mesh, config);
   return config;
-}
-
-function forms<T>(store: ObjectStore, kind: string, ingest: (object: KubeObject) => T | undefined): T[] {
-  return [...store.list(kind)].sort(olderFirst).flatMap((object) => ingest(object) ?? []);
 }
 
 function policyForm(object: KubeObject, mesh: MeshConfig): AuthorizationPolicyForm | undefined {

@@ -4,12 +4,14 @@ import type { Policy } from '@ambit/common/model/policy';
 import type { Service } from '@ambit/common/model/service';
 import type { Workload } from '@ambit/common/model/workload';
 import type { AuthorizationPolicyForm } from '../ingest/authorization-policy.ts';
+import type { PodForm } from '../ingest/pod.ts';
 import type { Audience } from './audience.ts';
 import { deriveBackends } from './backends.ts';
 import type { Inputs } from './inputs.ts';
 import { deriveListeners, deriveProxySettings } from './listeners.ts';
 import { deriveL4Policies, deriveL7Policies, type L4Policies } from './policies.ts';
 import { resolveTargets, type TargetResult } from './policy-targets.ts';
+import { Remembered } from './remembered.ts';
 import { deriveServices, type Services } from './services.ts';
 import { deriveWaypoints, type Waypoints } from './waypoints.ts';
 import { deriveWorkloads, type Workloads } from './workloads.ts';
@@ -35,11 +37,36 @@ export interface Mesh {
 }
 
 /** The mesh that these objects describe. Pure: the same inputs give the same mesh. */
-export function deriveMesh(inputs: Inputs): Mesh {
-  const waypoints = deriveWaypoints(inputs);
-  const services = deriveServices(inputs, waypoints);
-  const l4 = deriveL4Policies(inputs);
-  const workloads = deriveWorkloads({ inputs, waypoints, services, policiesFor: l4.policiesFor });
+export const deriveMesh = (inputs: Inputs): Mesh => meshDeriver()(inputs);
+
+/** Derives mesh after mesh; what a change cannot have touched is taken over from the last one. */
+export function meshDeriver(): (inputs: Inputs) => Mesh {
+  const waypointMemory = new Remembered<Waypoints>();
+  const serviceMemory = new Remembered<Services>();
+  const l4Memory = new Remembered<L4Policies>();
+  const podMemory = new Remembered<WeakMap<PodForm, Workload>>();
+  return (inputs) => {
+    const { clusterId, clusterDomain, network, mesh, namespaces } = inputs;
+    const waypoints = waypointMemory.from([inputs.gateways, inputs.gatewayClasses, namespaces, network], () =>
+      deriveWaypoints(inputs),
+    );
+    const services = serviceMemory.from(
+      [waypoints, inputs.services, inputs.serviceEntries, namespaces, network, clusterDomain],
+      () => deriveServices(inputs, waypoints),
+    );
+    const l4 = l4Memory.from([inputs.policies, inputs.peerAuthentications, mesh], () => deriveL4Policies(inputs));
+    const pods = podMemory.from(
+      [waypoints, services, l4, inputs.endpointSlices, inputs.localities, mesh, network, clusterId],
+      () => new WeakMap(),
+    );
+    const { policiesFor } = l4;
+    const workloads = deriveWorkloads({ inputs, waypoints, services, policiesFor, pods });
+    return assemble(inputs, { waypoints, services, l4, workloads });
+  };
+}
+
+function assemble(inputs: Inputs, parts: Omit<Mesh['bindings'], 'targets'>): Mesh {
+  const { waypoints, services, l4, workloads } = parts;
   const targets = resolveTargets({ inputs, waypoints, services });
   return {
     inputs,
@@ -50,6 +77,6 @@ export function deriveMesh(inputs: Inputs): Mesh {
     ...deriveBackends(inputs, services),
     policies: deriveL7Policies(targets),
     proxies: deriveProxySettings(inputs, waypoints),
-    bindings: { waypoints, services, workloads, l4, targets },
+    bindings: { ...parts, targets },
   };
 }

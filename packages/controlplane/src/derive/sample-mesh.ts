@@ -13,12 +13,17 @@ import { deriveMesh, type Mesh } from './mesh.ts';
 /** The mesh that a YAML stream describes: later objects are younger, and a status may be written. */
 export function meshOf(...texts: string[]): Mesh {
   const store = new ObjectStore();
+  store.apply(objectsOf(...texts));
+  return deriveMesh(readInputs(store, 'cluster.local'));
+}
+
+/** The objects of a YAML stream, as a server would hold them. */
+export function objectsOf(...texts: string[]): KubeObject[] {
   const text = texts.join('\n---\n');
   const { objects, errors } = validateText(text, 'mesh.yaml');
   assert.equal(errors.map(formatSourceError), []);
   const statuses = parseYaml(text, '').documents.map(({ value }) => (isRecord(value) ? value['status'] : undefined));
-  store.apply(objects.map(({ object }, i) => dressed(object, i, statuses[i])));
-  return deriveMesh(readInputs(store, 'cluster.local'));
+  return objects.map(({ object }, i) => dressed(object, i, statuses[i]));
 }
 
 function dressed(object: KubeObject, i: number, status: unknown): KubeObject {

@@ -22,6 +22,8 @@ export interface WorkloadContext {
   readonly services: Services;
   /** Names of the policies that select a workload of this namespace with these labels. */
   readonly policiesFor: (namespace: string, labels: Labels) => readonly string[];
+  /** Workloads of pods made in this very context; pods that are new are added. */
+  readonly pods: WeakMap<PodForm, Workload>;
 }
 
 /** Pods, WorkloadEntries, endpoints of ServiceEntries and of EndpointSlices as workloads. */
@@ -33,7 +35,11 @@ export function deriveWorkloads(context: WorkloadContext): Workloads {
     if (!byUid.has(workload.uid)) byUid.set(workload.uid, workload);
   };
   const slices = podsInSlices(inputs, index);
-  for (const pod of inputs.pods) add(fromPod(pod, context, servicesOfPod(pod, index, slices)));
+  for (const pod of inputs.pods) {
+    const workload = context.pods.get(pod) ?? fromPod(pod, context, servicesOfPod(pod, index, slices));
+    context.pods.set(pod, workload);
+    add(workload);
+  }
   const entryBindings = new Map<WorkloadEntryForm, Binding>();
   for (const entry of inputs.workloadEntries) {
     const binding = context.waypoints.bind(entry, 'workload');
