@@ -76,12 +76,18 @@ export class TestMesh {
   }
 
   async start(): Promise<StartedMesh> {
-    this.#mesh = await startMesh({
-      folders: this.#folders,
-      stateDir: this.stateDir,
-      ...(this.world === undefined ? {} : { dns: [OUTSIDE_DNS] }),
-    });
-    return this.#mesh;
+    try {
+      this.#mesh = await startMesh({
+        folders: this.#folders,
+        stateDir: this.stateDir,
+        ...(this.world === undefined ? {} : { dns: [OUTSIDE_DNS] }),
+      });
+      return this.#mesh;
+    } catch (error) {
+      // uvu says nothing of what a hook throws
+      console.error(error);
+      throw error;
+    }
   }
 
   /** The command line program, as a user runs it. */
