@@ -31,10 +31,21 @@ export function envoyBinary(): string {
 export function startEnvoy(folder: string, name: string, config: object): ChildProcess {
   const file = join(folder, `${name}.json`);
   writeFileSync(file, JSON.stringify(config));
-  return spawn(envoyBinary(), ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const [program = '', ...words] = envoyCommand(file);
+  return spawn(program, words, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
+
+/** Envoy with one worker on a configuration file. */
+export const envoyCommand = (file: string): string[] => [
+  envoyBinary(),
+  '-c',
+  file,
+  '--concurrency',
+  '1',
+  '--disable-hot-restart',
+  '-l',
+  'warning',
+];
 
 const typed = (type: string, value: object): object => ({ '@type': `type.googleapis.com/${type}`, ...value });
 const address = (host: string, port: number): object => ({ socket_address: { address: host, port_value: port } });
@@ -58,7 +69,7 @@ const http2 = {
 
 function connectListener(options: { port: number; identity: Identity; cluster: string }): object {
   return {
-    name: 'hbone',
+    name: `hbone-${options.port}`,
     address: address('0.0.0.0', options.port),
     filter_chains: [
       {
@@ -185,68 +196,63 @@ function staticCluster(name: string, host: string, port: number): object {
   };
 }
 
-/** The near end of an L4 tunnel: TCP on `port` → CONNECT `target` over mTLS to `peer`. */
-export function tunnelClientConfig(options: {
-  host: string;
-  port: number;
-  peer: { host: string; port: number };
-  target: string;
-  identity: Identity;
-}): object {
-  const cluster = {
-    ...staticCluster('tunnel', options.peer.host, options.peer.port),
-    typed_extension_protocol_options: {
-      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
-        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-        {
-          explicit_http_config: { http2_protocol_options: { ...http2, max_concurrent_streams: 100 } },
-        },
-      ),
-    },
-    transport_socket: {
-      name: 'tls',
-      typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
-        common_tls_context: tlsContext(options.identity),
-      }),
-    },
-  };
+/** One port of an L4 tunnel: TCP on `port` → CONNECT over mTLS to `tunnel` → TCP to `backend`. */
+export interface TunnelPort {
+  /** Where the near end listens. */
+  readonly port: number;
+  /** Where the far end listens. */
+  readonly tunnel: number;
+  /** Where the far end connects to, on its own loopback. */
+  readonly backend: number;
+}
+
+/** The near end of L4 tunnels to the far end at `peer`. */
+export function tunnelClientConfig(peer: string, ports: readonly TunnelPort[], identity: Identity): object {
   return {
     static_resources: {
-      listeners: [
-        {
-          name: 'tcp',
-          address: address(options.host, options.port),
-          filter_chains: [
-            {
-              filters: [
-                {
-                  name: 'tcp',
-                  typed_config: typed('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
-                    stat_prefix: 'tcp',
-                    cluster: 'tunnel',
-                    tunneling_config: { hostname: options.target },
-                  }),
-                },
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: [cluster],
+      listeners: ports.map(tunnelListener),
+      clusters: ports.map(({ tunnel }) => tunnelCluster(peer, tunnel, identity)),
     },
   };
 }
 
-/** The far end: CONNECT on `port` → TCP to `backend`. */
-export function tunnelServerConfig(options: {
-  port: number;
-  backend: { host: string; port: number };
-  identity: Identity;
-}): object {
+function tunnelListener({ port, tunnel, backend }: TunnelPort): object {
+  const proxy = typed('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
+    stat_prefix: 'tcp',
+    cluster: `tunnel-${tunnel}`,
+    tunneling_config: { hostname: `127.0.0.1:${backend}` },
+  });
+  return {
+    name: `tcp-${port}`,
+    address: address('127.0.0.1', port),
+    filter_chains: [{ filters: [{ name: 'tcp', typed_config: proxy }] }],
+  };
+}
+
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+function tunnelCluster(peer: string, port: number, identity: Identity): object {
+  const options = { explicit_http_config: { http2_protocol_options: { ...http2, max_concurrent_streams: 100 } } };
+  return {
+    ...staticCluster(`tunnel-${port}`, peer, port),
+    typed_extension_protocol_options: { [HTTP_OPTIONS]: typed(HTTP_OPTIONS, options) },
+    transport_socket: {
+      name: 'tls',
+      typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
+        common_tls_context: tlsContext(identity),
+      }),
+    },
+  };
+}
+
+/** The far end. */
+export function tunnelServerConfig(ports: readonly TunnelPort[], identity: Identity): object {
   return {
     static_resources: {
-      listeners: [connectListener({ port: options.port, identity: options.identity, cluster: 'backend' })],
-      clusters: [staticCluster('backend', options.backend.host, options.backend.port)],
+      listeners: ports.map(({ tunnel, backend }) =>
+        connectListener({ port: tunnel, identity, cluster: `backend-${backend}` }),
+      ),
+      clusters: ports.map(({ backend }) => staticCluster(`backend-${backend}`, '127.0.0.1', backend)),
     },
   };
 }
