@@ -18,6 +18,8 @@ export class Bench {
   readonly stateDir: string = join(this.root, 'state');
 
   constructor(yaml: string) {
+    // also when the mesh could not start: then no hook runs
+    process.once('exit', () => this.remove());
     writeFileSync(join(this.root, 'objects.yaml'), yaml);
   }
 
