@@ -1,6 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { boundCount } from './bound-services.ts';
 import { objectTable } from './columns.ts';
+import { ordered } from './object-order.ts';
 import { ObjectView } from './object-view.ts';
 import { alignColumns } from './table.ts';
 
@@ -28,7 +30,72 @@ test('a ServiceEntry shows its addresses, its waypoint and whether it is bound',
     ...entry,
     status: { conditions: [{ type: 'istio.io/WaypointBound', status: 'False', reason: 'AttachmentDenied' }] },
   };
-  assert.is(row('ServiceEntry', denied), 'apps|api|a.example.org,b.example.org|DNS|-|e/w|AttachmentDenied|60s');
+  assert.is(row('ServiceEntry', denied), 'apps|api|a.example.org,b.example.org|DNS|-|e/w|False|60s');
+});
+
+test('a waypoint that only the namespace’s label gives is shown as the verdict names it', () => {
+  const bound = (status: string, reason: string, message: string): string =>
+    objectTable(
+      'Service',
+      [
+        view({
+          metadata: { name: 's' },
+          status: { conditions: [{ type: 'istio.io/WaypointBound', status, reason, message }] },
+        }),
+      ],
+      { wide: true, namespaces: false },
+    )
+      .rows[0]?.slice(4, 7)
+      .join('|') ?? '';
+  for (const [status, reason, message, expected] of [
+    ['True', 'WaypointAccepted', 'Successfully attached to waypoint e/w.x', 'e/w.x|True|WaypointAccepted'],
+    [
+      'True',
+      'WaypointAccepted',
+      'Successfully attached to waypoint e/w. Traffic of ingress …',
+      'e/w|True|WaypointAccepted',
+    ],
+    [
+      'False',
+      'WaypointIsNotReady',
+      'waypoint "e/w" is not ready: there is no such Gateway',
+      'e/w|False|WaypointIsNotReady',
+    ],
+  ] as const)
+    assert.is(bound(status, reason, message), expected);
+});
+
+test('a waypoint shows how many services are bound to it', () => {
+  const service = (status: string, message: string): ObjectView =>
+    view({ status: { conditions: [{ type: 'istio.io/WaypointBound', status, message }] } });
+  const bound = boundCount([
+    service('True', 'Successfully attached to waypoint e/w'),
+    service('True', 'Successfully attached to waypoint e/w'),
+    service('True', 'Successfully attached to waypoint e/other'),
+    service('False', 'waypoint "e/w" is not ready: there is no such Gateway'),
+    view({ metadata: { labels: { 'istio.io/use-waypoint': 'w' } } }),
+  ]);
+  const gateway = view({
+    metadata: { name: 'w', namespace: 'e' },
+    status: { addresses: [{ value: '10.96.0.1' }, { value: 'w.e.svc' }] },
+  });
+  const { header, rows } = objectTable('waypoint', [gateway], { wide: false, namespaces: true, bound });
+  assert.equal(header, ['NAMESPACE', 'NAME', 'TRAFFIC TYPE', 'PROGRAMMED', 'SERVICES', 'ADDRESS', 'AGE']);
+  assert.equal(rows, [['e', 'w', 'service', 'Unknown', '2', '10.96.0.1', '-']]);
+});
+
+test('fields stand where readers of Kubernetes look for them', () => {
+  const object = {
+    status: {},
+    spec: {},
+    data: {},
+    metadata: { uid: 'u', labels: {}, name: 'n', namespace: 'd' },
+    kind: 'K',
+    apiVersion: 'v1',
+  };
+  const result = ordered(object);
+  assert.equal(Object.keys(result), ['apiVersion', 'kind', 'metadata', 'data', 'spec', 'status']);
+  assert.match(JSON.stringify(result), '"metadata":{"name":"n","namespace":"d","labels":{},"uid":"u"}');
 });
 
 test('a pod shows why it waits rather than its phase', () => {

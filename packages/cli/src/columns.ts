@@ -4,28 +4,30 @@ import type { ObjectView } from './object-view.ts';
 interface Column {
   readonly header: string;
   readonly wide?: boolean;
-  cell(object: ObjectView): string;
+  readonly cell: Cell;
 }
 
-const column = (header: string, cell: (object: ObjectView) => string): Column => ({ header, cell });
-const wide = (header: string, cell: (object: ObjectView) => string): Column => ({ header, cell, wide: true });
+/** How many services and external hosts a waypoint serves. */
+export type BoundCount = (waypoint: ObjectView) => number;
+type Cell = (object: ObjectView, bound: BoundCount) => string;
+
+const column = (header: string, cell: Cell): Column => ({ header, cell });
+const wide = (header: string, cell: Cell): Column => ({ header, cell, wide: true });
 
 const NAME = column('NAME', (object) => object.name);
 const AGE = column('AGE', (object) => object.age());
-const WAYPOINT = column('WAYPOINT', (object) => {
-  const name = object.label('istio.io/use-waypoint');
-  if (name === undefined) return '-';
-  const namespace = object.label('istio.io/use-waypoint-namespace');
-  return namespace === undefined ? name : `${namespace}/${name}`;
-});
+/** Also one that the namespace's label gives: the control plane's verdict names it. */
+const WAYPOINT = column('WAYPOINT', (object) => object.waypoint()?.name ?? '-');
 const BOUND = column('BOUND', (object) => {
-  const condition = object.condition('istio.io/WaypointBound') ?? object.condition('istio.io/WaypointMissing');
-  if (condition === undefined) return '-';
-  return condition.status === 'True' && condition.type.endsWith('Bound') ? 'True' : condition.reason;
+  const bound = object.waypoint()?.bound;
+  if (bound === undefined) return '-';
+  return bound.type.endsWith('Bound') && bound.status === 'True' ? 'True' : 'False';
 });
+const REASON = wide('REASON', (object) => object.waypoint()?.bound?.reason ?? '-');
 const PROGRAMMED = column('PROGRAMMED', (object) => object.condition('Programmed')?.status ?? 'Unknown');
-const ADDRESS = column(
-  'ADDRESS',
+const ADDRESS = column('ADDRESS', (object) => object.list('status.addresses')[0]?.text('value') ?? '-');
+const ADDRESSES = wide(
+  'ADDRESSES',
   (object) =>
     object
       .list('status.addresses')
@@ -39,10 +41,19 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     NAME,
     column('TRAFFIC TYPE', (object) => object.label('istio.io/waypoint-for') ?? 'service'),
     PROGRAMMED,
+    column('SERVICES', (object, bound) => String(bound(object))),
     ADDRESS,
+    ADDRESSES,
     AGE,
   ],
-  Gateway: [NAME, column('CLASS', (object) => object.text('spec.gatewayClassName')), ADDRESS, PROGRAMMED, AGE],
+  Gateway: [
+    NAME,
+    column('CLASS', (object) => object.text('spec.gatewayClassName')),
+    ADDRESS,
+    PROGRAMMED,
+    ADDRESSES,
+    AGE,
+  ],
   GatewayClass: [
     NAME,
     column('CONTROLLER', (object) => object.text('spec.controllerName')),
@@ -100,6 +111,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     ),
     WAYPOINT,
     BOUND,
+    REASON,
     AGE,
   ],
   ServiceEntry: [
@@ -115,6 +127,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     ),
     WAYPOINT,
     BOUND,
+    REASON,
     AGE,
   ],
   AuthorizationPolicy: [
@@ -141,10 +154,14 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
 export function objectTable(
   kind: string,
   objects: readonly ObjectView[],
-  options: { wide: boolean; namespaces: boolean },
+  options: { wide: boolean; namespaces: boolean; bound?: BoundCount },
 ): { header: string[]; rows: string[][] } {
   const columns = (COLUMNS[kind] ?? [NAME, AGE]).filter((one) => options.wide || one.wide !== true);
   const first = options.namespaces ? [column('NAMESPACE', (object) => object.namespace)] : [];
   const all = [...first, ...columns];
-  return { header: all.map((one) => one.header), rows: objects.map((object) => all.map((one) => one.cell(object))) };
+  const bound = options.bound ?? (() => 0);
+  return {
+    header: all.map((one) => one.header),
+    rows: objects.map((object) => all.map((one) => one.cell(object, bound) || '-')),
+  };
 }

@@ -8,6 +8,8 @@ export interface Flag {
   /** Name of its value in the help; without one the flag is a switch. */
   readonly value?: string;
   readonly multiple?: boolean;
+  /** A switch that may also be spelled `--name=WORD` with one of these words, as kubectl's --dry-run. */
+  readonly words?: readonly string[];
   readonly summary: string;
 }
 
@@ -20,6 +22,8 @@ export interface Command {
   readonly examples?: readonly (readonly [what: string, command: string])[];
   readonly flags?: readonly Flag[];
   readonly commands?: readonly Command[];
+  /** What follows `--` is kept apart, as the command line of another program. */
+  readonly passesRest?: true;
   /** @returns the exit code. */
   run?(invocation: Invocation): Promise<number>;
 }
@@ -60,8 +64,12 @@ export const EXIT = { ok: 0, failed: 1, usage: 64, invalid: 65 } as const;
 
 /** A command line that cannot be understood: printed with the usage, exit code 64. */
 export class UsageError extends Error {
-  constructor(message: string) {
+  /** The command that was meant, as far as it was understood; undefined when the command itself complains. */
+  readonly path: readonly Command[] | undefined;
+
+  constructor(message: string, path?: readonly Command[]) {
     super(message);
     this.name = 'UsageError';
+    this.path = path;
   }
 }

@@ -19,6 +19,11 @@ export class ObjectView {
     this.#now = now;
   }
 
+  /** Nothing is in it: the space between two `---`. */
+  get isEmpty(): boolean {
+    return Object.keys(this.#object).length === 0;
+  }
+
   get name(): string {
     return this.text('metadata.name');
   }
@@ -62,6 +67,17 @@ export class ObjectView {
     return (
       found && { type, status: found.text('status'), reason: found.text('reason'), message: found.text('message') }
     );
+  }
+
+  /** `namespace/name` of the waypoint in force: that of the last verdict, else what the labels ask for; undefined without. */
+  waypoint(): { name: string; bound: Condition | undefined } | undefined {
+    const bound = this.condition('istio.io/WaypointBound') ?? this.condition('istio.io/WaypointMissing');
+    const named = bound && /waypoint "?([a-z0-9-]+\/[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)/.exec(bound.message)?.[1];
+    if (named !== undefined) return { name: named, bound };
+    const label = this.label('istio.io/use-waypoint');
+    if (label === undefined) return undefined;
+    const namespace = this.label('istio.io/use-waypoint-namespace');
+    return { name: namespace === undefined ? label : `${namespace}/${label}`, bound };
   }
 
   /** kubectl's form: 12s, 5m, 3h, 4d. */

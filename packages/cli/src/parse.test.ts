@@ -27,7 +27,8 @@ const ROOT: Command = {
       ],
       flags: [{ name: 'name', value: 'NAME', summary: 'name' }],
     }),
-    verb('exec'),
+    verb('exec', { passesRest: true }),
+    verb('apply', { flags: [{ name: 'dry-run', words: ['server'], summary: 'try' }] }),
   ],
 };
 
@@ -73,21 +74,33 @@ test('everything behind -- is the command to run', () => {
   assert.equal(result.rest, ['curl', '-si', '-n', 'http://x']);
 });
 
-test('a switch can be turned off', () => {
+test('behind -- stand plain words for every other command', () => {
+  assert.equal(parsed('get pods -- -x').args, ['pods', '-x']);
+});
+
+test('a switch can be turned off, and have words of its own', () => {
+  assert.equal(parsed('apply --dry-run=server').flag('dry-run'), ['server']);
+  assert.equal(parsed('apply --dry-run').flag('dry-run'), ['true']);
   assert.equal(parsed('get pods --watch=false').flag('watch'), []);
 });
 
-for (const [line, message] of [
-  ['gte pods', 'unknown command "gte"'],
-  ['get --nope', 'unknown flag: --nope'],
-  ['get -z', 'unknown flag: -z'],
-  ['get pods -o', '--output needs a value (FORMAT)'],
-  ['get pods --watch=maybe', '--watch is true or false, not "maybe"'],
+for (const [line, message, command] of [
+  ['gte pods', 'unknown command "gte"; did you mean "get"?', 'ambit'],
+  ['frobnicate', 'unknown command "frobnicate"', 'ambit'],
+  ['get --nope', 'unknown flag: --nope', 'ambit get'],
+  ['get --outptu=json', 'unknown flag: --outptu; did you mean "--output"?', 'ambit get'],
+  ['waypoint applly', 'unknown command "applly"; did you mean "apply"?', 'ambit waypoint'],
+  ['get -z', 'unknown flag: -z', 'ambit get'],
+  ['get pods -o', '--output needs a value (FORMAT)', 'ambit get'],
+  ['get pods --watch=maybe', '--watch is true or false, not "maybe"', 'ambit get'],
 ] as const) {
   test(`refuses: ambit ${line}`, () => {
     assert.throws(
       () => parsed(line),
-      (error: Error) => error instanceof UsageError && error.message.startsWith(message),
+      (error: Error) =>
+        error instanceof UsageError &&
+        error.message === message &&
+        error.path?.map((one) => one.name).join(' ') === command,
     );
   });
 }

@@ -1,4 +1,5 @@
 import { type Command, type Flag, FlagValues, UsageError } from './command.ts';
+import { didYouMean } from './suggest.ts';
 
 /** Flags that every command takes. */
 export const GLOBAL_FLAGS: readonly Flag[] = [
@@ -29,11 +30,22 @@ export function parseLine(root: Command, words: readonly string[]): ParsedLine {
   const values = new Map<string, string[]>();
   for (let word = own.shift(); word !== undefined; word = own.shift()) {
     const command = path.at(-1) ?? root;
-    if (word.startsWith('-') && word !== '-') takeFlag(word, own, flagsOf(path), values);
-    else if (command.commands !== undefined && args.length === 0) path.push(subcommand(command, word));
+    if (word.startsWith('-') && word !== '-') named(path, () => takeFlag(word, own, flagsOf(path), values));
+    else if (command.commands !== undefined) path.push(named(path, () => subcommand(command, word)));
     else args.push(word);
   }
-  return { path, args, rest, flags: new FlagValues(values) };
+  const flags = new FlagValues(values);
+  if (path.at(-1)?.passesRest === true) return { path, args, rest, flags };
+  return { path, args: [...args, ...rest], rest: [], flags };
+}
+
+/** A complaint about the words of a command says which command it is about. */
+function named<T>(path: readonly Command[], read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(error.message, [...path]) : error;
+  }
 }
 
 const flagsOf = (path: readonly Command[]): Flag[] => [
@@ -44,10 +56,8 @@ const flagsOf = (path: readonly Command[]): Flag[] => [
 function subcommand(command: Command, word: string): Command {
   const found = command.commands?.find((one) => one.name === word);
   if (found !== undefined) return found;
-  const near = command.commands?.map((one) => one.name).filter((name) => name.startsWith(word.slice(0, 2)));
-  throw new UsageError(
-    `unknown command "${word}"${near?.length ? `; did you mean ${near.map((name) => `"${name}"`).join(' or ')}?` : ''}`,
-  );
+  const names = command.commands?.map((one) => one.name) ?? [];
+  throw new UsageError(`unknown command "${word}"${didYouMean(word, names)}`);
 }
 
 /** Understands --name, --name=value, --name value, -n value, -nvalue and several switches in one (-Aw). */
@@ -56,10 +66,16 @@ function takeFlag(word: string, words: string[], known: readonly Flag[], values:
   const equals = word.indexOf('=');
   const name = equals < 0 ? word : word.slice(0, equals);
   const flag = known.find((one) => `--${one.name}` === name || (one.short !== undefined && `-${one.short}` === name));
-  if (flag === undefined) throw new UsageError(`unknown flag: ${name}`);
+  if (flag === undefined) throw new UsageError(`unknown flag: ${name}${flagLike(name, known)}`);
   const given = equals < 0 ? undefined : word.slice(equals + 1);
   store(flag, flag.value === undefined ? switchValue(flag, given) : (given ?? words.shift()), values);
 }
+
+const flagLike = (name: string, known: readonly Flag[]): string =>
+  didYouMean(
+    name,
+    known.map((one) => `--${one.name}`),
+  );
 
 function takeShortFlags(word: string, words: string[], known: readonly Flag[], values: Map<string, string[]>): void {
   const flag = known.find((one) => one.short === word[1]);
@@ -72,6 +88,7 @@ function takeShortFlags(word: string, words: string[], known: readonly Flag[], v
 function switchValue(flag: Flag, given: string | undefined): string | undefined {
   if (given === undefined || given === 'true') return 'true';
   if (given === 'false') return undefined;
+  if (flag.words?.includes(given) === true) return given;
   throw new UsageError(`--${flag.name} is true or false, not "${given}"`);
 }
 

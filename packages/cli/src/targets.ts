@@ -1,6 +1,6 @@
-import type { Context } from './context.ts';
-import { needKind, POD } from './context.ts';
 import { MeshError } from '@ambit/common/errors';
+import { type Context, POD } from './context.ts';
+import { needKind } from './kind-names.ts';
 import { ObjectView } from './object-view.ts';
 
 /** A pod that a person named. */
@@ -23,9 +23,23 @@ export async function findPod(context: Context, word: string): Promise<PodTarget
   const matches = type === undefined ? anyMatch(pods, name) : typedMatch(pods, type, name);
   const found =
     matches.find((pod) => pod.podStatus() === 'Running') ?? matches[0] ?? (await waypointAnywhere(context, type, name));
-  if (found === undefined)
-    throw new MeshError('CONFIG', `no pod for "${word}" in namespace "${namespace}"; ambit get pods -A lists all`);
+  if (found === undefined) {
+    const other = await resembling(context, name);
+    throw new MeshError(
+      'CONFIG',
+      `no pod for "${word}" in namespace "${namespace}"; ${other ?? '"ambit get pods -A" lists all'}`,
+    );
+  }
   return { namespace: found.namespace, name: found.name };
+}
+
+/** A deployment of that name, here or in another namespace, is what was meant most often. */
+async function resembling(context: Context, name: string): Promise<string | undefined> {
+  const pods = (await context.api.list(POD, undefined)).map((pod) => new ObjectView(pod));
+  const pod = pods.find((one) => ownerDeployment(one) === name) ?? pods.find((one) => one.name === name);
+  if (pod === undefined) return undefined;
+  const type = pod.name === name ? '' : 'deploy/';
+  return `did you mean "${type}${name} -n ${pod.namespace}"?`;
 }
 
 /** `waypoint` without a namespace may mean the only one there is. */

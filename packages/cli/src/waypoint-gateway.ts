@@ -50,14 +50,15 @@ export async function listWaypoints(context: Context, namespace: string | undefi
 export async function waitProgrammed(
   context: Context,
   gateway: { namespace: string; name: string },
-  timeoutMs: number,
+  wait: { timeoutMs: number; progress: (text: string) => void },
 ): Promise<ObjectView> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = Date.now() + wait.timeoutMs;
   for (;;) {
     const view = new ObjectView(await context.api.get(GATEWAY, gateway.namespace, gateway.name));
     if (view.condition('Programmed')?.status === 'True') return view;
+    const reason = view.condition('Programmed')?.message ?? 'it has no status yet';
+    wait.progress(`waiting for waypoint ${gateway.namespace}/${gateway.name}: ${reason}`);
     if (Date.now() > deadline) {
-      const reason = view.condition('Programmed')?.message ?? 'it has no status yet';
       throw new MeshError(
         'TIMEOUT',
         `timed out while waiting for waypoint\t${gateway.namespace}/${gateway.name}: ${reason}`,
@@ -72,5 +73,6 @@ export function timeoutOf(flags: FlagValues): number {
   const text = flags.text('waypoint-timeout') ?? '90s';
   const match = /^(\d+)(ms|s|m)$/.exec(text);
   if (match === null) throw new UsageError(`--waypoint-timeout is a duration such as 90s, not "${text}"`);
-  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000 }[match[2] === 'ms' ? 'ms' : match[2] === 's' ? 's' : 'm'];
+  const unit = match[2] === 'ms' ? 1 : match[2] === 's' ? 1000 : 60_000;
+  return Number(match[1]) * unit;
 }

@@ -1,66 +1,58 @@
 import { KINDS } from '@ambit/common/model/kinds';
 import { type Command, UsageError } from '../command.ts';
+import { bashScript, fishScript, type Words } from '../completion-scripts.ts';
+import { GLOBAL_FLAGS } from '../parse.ts';
 
-/** `ambit completion SHELL`: a script for the shell, made from the verbs and kinds there are. */
+/** `ambit completion SHELL`: a script for the shell, made from the verbs, kinds and flags there are. */
 export function completion(verbs: readonly Command[]): Command {
-  return {
+  const own: Command = {
     name: 'completion',
     summary: 'Print a completion script for bash, zsh or fish.',
     usage: 'bash|zsh|fish',
-    examples: [['for this bash', 'source <(ambit completion bash)']],
+    examples: [
+      ['for this bash', 'source <(ambit completion bash)'],
+      ['for every zsh', 'ambit completion zsh > "${fpath[1]}/_ambit"'],
+      ['for every fish', 'ambit completion fish > ~/.config/fish/completions/ambit.fish'],
+    ],
     async run({ args, out }) {
-      const words = wordTable(verbs);
-      switch (args[0] ?? '') {
+      const words = completionWords([...verbs, own]);
+      switch (args.length > 1 ? args.join(' ') : (args[0] ?? '')) {
         case 'bash':
-          out.line(bash(words));
+          out.line(bashScript(words));
           return 0;
         case 'zsh':
-          out.line(`#compdef ambit\nautoload -U +X bashcompinit && bashcompinit\n${bash(words)}`);
+          out.line(`#compdef ambit\nautoload -U +X bashcompinit && bashcompinit\n${bashScript(words)}`);
           return 0;
         case 'fish':
-          out.line(fish(words));
+          out.line(fishScript(words));
           return 0;
         default:
-          throw new UsageError(`name a shell: bash, zsh or fish${args[0] === undefined ? '' : `, not "${args[0]}"`}`);
+          throw new UsageError(
+            `name a shell: bash, zsh or fish${args[0] === undefined ? '' : `, not "${args.join(' ')}"`}`,
+          );
       }
     },
   };
+  return own;
 }
 
-/** What may follow: '' for the first word, a verb for its second. */
-function wordTable(verbs: readonly Command[]): Map<string, string[]> {
+/** What may follow each verb. */
+function completionWords(verbs: readonly Command[]): Words {
   const kinds = ['waypoints', ...KINDS.map((kind) => kind.plural)];
-  const table = new Map([['', [...verbs.map((verb) => verb.name), 'completion']]]);
-  for (const verb of verbs)
-    if (verb.commands)
-      table.set(
+  const next = new Map<string, string[]>();
+  const flags = new Map<string, string[]>();
+  for (const verb of verbs) {
+    if (verb.commands !== undefined)
+      next.set(
         verb.name,
         verb.commands.map((one) => one.name),
       );
-  for (const verb of ['get', 'delete', 'label']) table.set(verb, kinds);
-  table.set('completion', ['bash', 'zsh', 'fish']);
-  return table;
-}
-
-function bash(words: ReadonlyMap<string, readonly string[]>): string {
-  const cases = [...words]
-    .filter(([verb]) => verb !== '')
-    .map(([verb, next]) => `    ${verb}) words="${next.join(' ')}" ;;`);
-  return `_ambit() {
-  local words=""
-  if [ "$COMP_CWORD" -eq 1 ]; then words="${words.get('')?.join(' ')}"
-  else case "\${COMP_WORDS[1]}" in
-${cases.join('\n')}
-  esac; fi
-  COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
-}
-complete -o default -F _ambit ambit`;
-}
-
-function fish(words: ReadonlyMap<string, readonly string[]>): string {
-  const first = `complete -c ambit -f -n __fish_use_subcommand -a "${words.get('')?.join(' ')}"`;
-  const rest = [...words]
-    .filter(([verb]) => verb !== '')
-    .map(([verb, next]) => `complete -c ambit -f -n "__fish_seen_subcommand_from ${verb}" -a "${next.join(' ')}"`);
-  return [first, ...rest].join('\n');
+    const all = [...GLOBAL_FLAGS, ...(verb.flags ?? []), ...(verb.commands ?? []).flatMap((one) => one.flags ?? [])];
+    flags.set(verb.name, [...new Set(all.map((one) => `--${one.name}`))].sort());
+  }
+  for (const verb of ['get', 'delete', 'label']) next.set(verb, kinds);
+  next.set('get', ['all', ...kinds]);
+  next.set('completion', ['bash', 'zsh', 'fish']);
+  next.set('metrics', ['ztunnel']);
+  return { verbs: [...verbs.map((verb) => verb.name), 'help'], next, flags };
 }

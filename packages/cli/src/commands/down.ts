@@ -5,9 +5,17 @@ export const down: Command = {
   name: 'down',
   summary: 'End the mesh of this machine and remove everything that runs; certificates and addresses are kept.',
   examples: [['end it', 'ambit down']],
-  async run({ out, context }) {
+  async run({ out, context }): Promise<number> {
     const { stopMesh } = await import('@ambit/standalone/down');
-    const result = await stopMesh({ stateDir: context.stateDir, onProgress: (message) => out.note(message) });
+    let waitingFor = 'ending the mesh';
+    const clock = setInterval(() => out.progress(waitingFor), 200);
+    const result = await stopMesh({
+      stateDir: context.stateDir,
+      onProgress: (message) => (waitingFor = message),
+    }).finally(() => {
+      clearInterval(clock);
+      out.endProgress();
+    });
     for (const sentence of result.removed) out.line(`removed: ${sentence}`);
     if (!result.running && result.removed.length === 0) out.line('no mesh was running, nothing was left of one');
     else if (result.running) out.line(`the mesh has ended${result.forced ? ', by force' : ''}`);

@@ -1,130 +1,104 @@
-import type { Kind } from '@ambit/common/model/kinds';
-import type { ApiClient } from '@ambit/standalone/api/client';
-import { type Command, EXIT, type Invocation, UsageError } from '../command.ts';
-import { objectTable } from '../columns.ts';
-import { GATEWAY, needKind } from '../context.ts';
+import type { KubeObject } from '@ambit/standalone/api/client';
+import { countBound } from '../bound-services.ts';
+import { type Command, EXIT, type FlagValues, type Invocation, UsageError } from '../command.ts';
+import { splitKinds } from '../kind-names.ts';
+import { ordered } from '../object-order.ts';
 import { ObjectView } from '../object-view.ts';
 import { type Format, parseFormat } from '../output.ts';
-
-type KubeObject = Awaited<ReturnType<ApiClient['get']>>;
+import { objectName } from '../results.ts';
+import { tableOf, type View, viewOf } from '../view.ts';
+import { watch } from '../watch.ts';
 
 /** `ambit get KIND [NAME]`. */
 export const get: Command = {
   name: 'get',
   summary: 'Show objects as the mesh has them, status included.',
-  usage: 'KIND[,KIND] [NAME…]',
+  usage: '(KIND[,KIND] [NAME…] | KIND/NAME…)',
   examples: [
     ['waypoints of all namespaces', 'ambit get waypoints -A'],
     ['addresses and conditions of an external host', 'ambit get serviceentry httpbin -n istio-egress -o yaml'],
     ['pods, with more columns', 'ambit get pods -o wide'],
+    ['everything that runs or steers traffic', 'ambit get all -A'],
+    ['what changes, as it changes', 'ambit get serviceentries -A -w'],
   ],
   flags: [
     { name: 'all-namespaces', short: 'A', summary: 'objects of every namespace' },
     { name: 'output', short: 'o', value: 'FORMAT', summary: 'json, yaml, name or wide' },
     { name: 'selector', short: 'l', value: 'LABELS', summary: 'only objects with these labels (key=value,…)' },
     { name: 'watch', short: 'w', summary: 'go on printing changes' },
+    { name: 'output-watch-events', summary: 'with --watch: say ADDED, MODIFIED or DELETED' },
+    { name: 'no-headers', summary: 'tables without their first line' },
   ],
   async run(invocation): Promise<number> {
-    const [words, ...names] = invocation.args;
-    if (words === undefined) throw new UsageError('name a kind, such as pods, serviceentries or waypoints');
-    const format = parseFormat(invocation.flags.text('output'));
-    const views = words.split(',').map(viewOf);
-    for (const view of views) await show(invocation, view, { names, format, prefix: views.length > 1 });
+    const { args, flags, out } = invocation;
+    if (args.length === 0) throw new UsageError('name a kind, such as pods, serviceentries or waypoints');
+    const format = parseFormat(flags.text('output'));
+    const views = splitKinds(args).map(({ word, names }) => viewOf(word, names));
     const [first] = views;
-    if (invocation.flags.has('watch') && first !== undefined) await follow(invocation, first, format);
+    checkFlags(flags, views);
+    if (flags.has('watch') && first !== undefined) return watch(invocation, first, format);
+    const found = await Promise.all(views.map(async (view) => ({ view, objects: await read(invocation, view) })));
+    if (format === 'json') out.json(wholeOf(found));
+    else if (format === 'yaml') out.yaml(wholeOf(found));
+    else if (format === 'name') {
+      for (const { view, objects } of found)
+        for (const object of objects) out.line(objectName(view.kind.kind, object.metadata.name));
+    } else await printTables(invocation, found, format);
     return EXIT.ok;
   },
 };
 
-/** A kind, or the part of it that belongs to a word of its own: waypoints are Gateways of a waypoint class. */
-interface View {
-  readonly kind: Kind;
-  readonly title: string;
-  readonly plural: string;
-  accepts(object: ObjectView): boolean;
+interface Found {
+  readonly view: View;
+  readonly objects: readonly KubeObject[];
 }
 
-function viewOf(word: string): View {
-  if (/^waypoints?$/i.test(word)) {
-    return {
-      kind: GATEWAY,
-      title: 'waypoint',
-      plural: 'waypoints',
-      accepts: (object) => object.text('spec.gatewayClassName').endsWith('-waypoint'),
-    };
+function checkFlags(flags: FlagValues, views: readonly View[]): void {
+  const named = views.some((view) => view.names.length > 0);
+  if (named && flags.has('all-namespaces') && views.some((view) => view.kind.namespaced))
+    throw new UsageError('an object cannot be named across all namespaces: choose one with -n');
+  if (named && flags.has('selector')) throw new UsageError('names cannot be given together with -l');
+  if (flags.has('watch') && views.length > 1) throw new UsageError('--watch takes one kind');
+}
+
+async function read({ flags, context }: Invocation, view: View): Promise<KubeObject[]> {
+  if (view.names.length > 0) {
+    const namespace = context.namespaceOf(view.kind);
+    return Promise.all(view.names.map((name) => context.need(view.kind, namespace, name)));
   }
-  const kind = needKind(word);
-  return { kind, title: kind.kind, plural: kind.plural, accepts: () => true };
-}
-
-interface Shown {
-  readonly names: readonly string[];
-  readonly format: Format;
-  readonly prefix: boolean;
-}
-
-async function show(invocation: Invocation, view: View, shown: Shown): Promise<void> {
-  const { out, context } = invocation;
   const namespace = view.kind.namespaced ? context.listNamespace : undefined;
-  const objects = await read(invocation, view, { namespace, names: shown.names });
-  if (shown.format === 'json' || shown.format === 'yaml') {
-    const value = shown.names.length === 1 ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
-    if (shown.format === 'json') out.json(value);
-    else out.yaml(value);
-  } else if (shown.format === 'name') {
-    for (const object of objects) out.line(`${view.kind.kind.toLowerCase()}/${object.metadata.name}`);
-  } else if (objects.length === 0) {
-    out.note(`No ${view.plural} found${namespace === undefined ? '' : ` in ${namespace} namespace`}.`);
-  } else {
-    printTable(invocation, view, { ...shown, objects: objects.map((object) => new ObjectView(object)).sort(byName) });
-  }
-}
-
-async function read(
-  { flags, context }: Invocation,
-  view: View,
-  wanted: { namespace: string | undefined; names: readonly string[] },
-): Promise<KubeObject[]> {
-  const { namespace, names } = wanted;
-  if (names.length > 0) {
-    const own = view.kind.namespaced ? (namespace ?? context.namespace) : undefined;
-    return Promise.all(names.map((name) => context.api.get(view.kind, own, name)));
-  }
   const all = await context.api.list(view.kind, namespace, { labelSelector: flags.text('selector') });
   return all.filter((one) => view.accepts(new ObjectView(one)));
 }
 
-function printTable({ flags, out }: Invocation, view: View, shown: Shown & { objects: readonly ObjectView[] }): void {
-  const { header, rows } = objectTable(view.title, shown.objects, {
-    wide: shown.format === 'wide',
-    namespaces: flags.has('all-namespaces') && view.kind.namespaced,
-  });
-  const name = header.indexOf('NAME');
-  const prefix = `${view.kind.kind.toLowerCase()}/`;
-  out.table(
-    header,
-    shown.prefix ? rows.map((row) => row.map((cell, i) => (i === name ? prefix + cell : cell))) : rows,
-    3,
-  );
+/** The one object that was named, else a List of all. */
+function wholeOf(found: readonly Found[]): unknown {
+  const objects = found.flatMap((one) => one.objects).map(ordered);
+  const named = found.length === 1 && found[0]?.view.names.length === 1;
+  return named ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
 }
 
-const byName = (a: ObjectView, b: ObjectView): number =>
-  a.namespace.localeCompare(b.namespace) || a.name.localeCompare(b.name);
-
-/** Prints a row for each later change until interrupted. */
-async function follow({ out, context, flags }: Invocation, view: View, format: Format): Promise<void> {
-  const namespace = view.kind.namespaced ? context.listNamespace : undefined;
-  for await (const event of context.api.watch(view.kind, namespace)) {
-    const object = new ObjectView(event.object);
-    if (!view.accepts(object)) continue;
-    if (format === 'json') out.line(JSON.stringify(event));
-    else if (format === 'yaml') out.yaml(event);
-    else {
-      const table = objectTable(view.title, [object], {
-        wide: format === 'wide',
-        namespaces: flags.has('all-namespaces'),
-      });
-      out.line([event.type, ...(table.rows[0] ?? [])].join('   '));
-    }
+async function printTables(invocation: Invocation, found: readonly Found[], format: Format): Promise<void> {
+  const { out, context, flags } = invocation;
+  const filled = found.filter(({ objects }) => objects.length > 0);
+  if (filled.length === 0) {
+    const [only, ...more] = found;
+    const what = only === undefined || more.length > 0 ? 'objects' : only.view.plural;
+    const where = only?.view.kind.namespaced === true ? context.listNamespace : undefined;
+    out.note(`No ${what} found${where === undefined ? '' : ` in ${where} namespace`}.`);
   }
+  const bound = filled.some(({ view }) => view.title === 'waypoint') ? await countBound(context) : undefined;
+  filled.forEach(({ view, objects }, i) => {
+    if (i > 0) out.line('');
+    const { header, rows } = tableOf(view, objects, { format, flags, bound });
+    const shown = found.length > 1 ? withKind(view, header, rows) : rows;
+    if (flags.has('no-headers')) out.table(shown[0] ?? [], shown.slice(1), 3);
+    else out.table(header, shown, 3);
+  });
+}
+
+/** `service/echo` where several kinds are shown. */
+function withKind(view: View, header: readonly string[], rows: readonly string[][]): string[][] {
+  const name = header.indexOf('NAME');
+  return rows.map((row) => row.map((cell, i) => (i === name ? objectName(view.kind.kind, cell) : cell)));
 }

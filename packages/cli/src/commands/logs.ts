@@ -17,6 +17,7 @@ export const logs: Command = {
   ],
   async run({ args, flags, out, context }) {
     const [target] = args;
+    if (args.length > 1) throw new UsageError(`unexpected argument "${args[1]}": one pod at a time`);
     if (target === undefined) throw new UsageError('name a pod, deployment or waypoint, or ztunnel');
     const tail = flags.text('tail');
     if (tail !== undefined && !/^\d+$/.test(tail)) throw new UsageError(`--tail is a number, not "${tail}"`);

@@ -14,6 +14,7 @@ export const metrics: Command = {
   ],
   async run({ args, out, context }) {
     const [target, prefix = ''] = args;
+    if (args.length > 2) throw new UsageError(`unexpected argument "${args[2]}"`);
     if (target === undefined) throw new UsageError('name a waypoint, or ztunnel');
     const pod = await findPod(context, target);
     const text = await context.api.proxy({
@@ -23,7 +24,11 @@ export const metrics: Command = {
       path: '/stats/prometheus',
     });
     if (prefix === '') out.raw(text);
-    else for (const line of text.split('\n')) if (line.startsWith(prefix)) out.line(line);
+    else {
+      const lines = text.split('\n').filter((line) => line.startsWith(prefix));
+      for (const line of lines) out.line(line);
+      if (lines.length === 0) out.note(`no series of ${pod.namespace}/${pod.name} begins with "${prefix}"`);
+    }
     return EXIT.ok;
   },
 };

@@ -1,5 +1,6 @@
 import type { MeshStatus } from '@ambit/standalone/api/client';
 import { type Command, EXIT, type Invocation, UsageError } from '../command.ts';
+import { problemText } from '../output.ts';
 import { readVersion } from './version.ts';
 import { printTrouble } from './status.ts';
 
@@ -25,6 +26,8 @@ export const up: Command = {
     const abort = new AbortController();
     const interrupt = (): void => abort.abort(new Error('interrupted'));
     process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+    let waitingFor = 'starting the mesh';
+    const clock = setInterval(() => out.progress(waitingFor), 200);
     const mesh = await startMesh({
       folders: args,
       stateDir: context.stateDir,
@@ -33,12 +36,17 @@ export const up: Command = {
       detach: flags.has('detach'),
       version: readVersion(),
       signal: abort.signal,
-      onProgress: ({ message, elapsedMs }) =>
-        out.note(out.paint('dim', `${(elapsedMs / 1000).toFixed(1).padStart(5)} s  ${message}`)),
+      onProgress: ({ message }) => {
+        waitingFor = message;
+        out.progress(message);
+      },
+    }).finally(() => {
+      clearInterval(clock);
+      out.endProgress();
     });
     for (const sentence of mesh.removed) out.note(`removed: ${sentence}`);
     report(invocation, mesh.status);
-    if (flags.has('detach')) return EXIT.ok;
+    if (flags.has('detach')) return verdict(mesh.status);
     out.note('Ctrl-C ends the mesh.');
     process.removeListener('SIGINT', interrupt).removeListener('SIGTERM', interrupt);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void mesh.stop());
@@ -49,16 +57,21 @@ export const up: Command = {
   },
 };
 
+/** What a script wants to know of a mesh it leaves running: YAML in force, pods ready. */
+function verdict(status: MeshStatus): number {
+  if (status.sources.some((source) => source.errors.length > 0)) return EXIT.invalid;
+  return status.trouble.length > 0 ? EXIT.failed : EXIT.ok;
+}
+
 function report({ out }: Invocation, status: MeshStatus): void {
   out.line(
     `${out.paint('green', '✔')} the mesh runs: ${status.pods.ready} of ${status.pods.total} pods ready, state in ${status.stateDir}`,
   );
   for (const note of status.notes) out.note(`note: ${note}`);
   for (const source of status.sources) {
-    for (const error of source.errors)
-      out.error(
-        `${error.file}:${error.line}:${error.column}: ${error.field === '' ? '' : `${error.field}: `}${error.message}`,
-      );
+    for (const error of source.errors) out.error(problemText(error));
+    if (source.errors.length > 0)
+      out.note(`nothing of ${source.folder} is in force yet; it is read again as soon as it changes`);
   }
   for (const pod of status.trouble) printTrouble(out, pod);
 }

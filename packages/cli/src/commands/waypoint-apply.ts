@@ -1,4 +1,3 @@
-import { MeshError } from '@ambit/common/errors';
 import { stringify } from 'yaml';
 import { type Command, EXIT, type Invocation } from '../command.ts';
 import { NAMESPACE } from '../context.ts';
@@ -10,7 +9,7 @@ const USE_WAYPOINT = 'istio.io/use-waypoint';
 /** `ambit waypoint apply`. */
 export const waypointApply: Command = {
   name: 'apply',
-  summary: 'Create a waypoint and wait for nothing, or for its readiness with --wait or --enroll-namespace.',
+  summary: 'Create or change a waypoint; with --wait, wait until it is ready.',
   examples: [
     ['a waypoint for every service of a namespace', 'ambit waypoint apply --enroll-namespace -n istio-egress'],
     ['a named waypoint for pod addresses', 'ambit waypoint apply --name pods --for workload -n apps --wait'],
@@ -32,7 +31,11 @@ export const waypointApply: Command = {
     await context.api.apply(stringify(gateway), { file: `waypoint ${namespace}/${name}`, dryRun: false });
     out.line(`✅ waypoint ${namespace}/${name} applied`);
     if (flags.has('wait')) {
-      await waitProgrammed(context, { namespace, name }, timeoutOf(flags));
+      await waitProgrammed(
+        context,
+        { namespace, name },
+        { timeoutMs: timeoutOf(flags), progress: (text) => out.progress(text) },
+      );
       out.line(`✅ waypoint ${namespace}/${name} is ready!`);
     }
     if (flags.has('enroll-namespace')) {
@@ -45,30 +48,19 @@ export const waypointApply: Command = {
 
 /** False when another waypoint is enrolled and --overwrite was not given. A namespace outside the mesh is only warned about. */
 async function mayEnroll({ flags, out, context }: Invocation, name: string): Promise<boolean> {
-  const namespace = await findNamespace(context.namespace, () =>
-    context.api.get(NAMESPACE, undefined, context.namespace),
-  );
-  const enrolled = namespace?.label(USE_WAYPOINT);
+  // one that does not exist yet is made by the apply
+  const namespace = new ObjectView(await context.find(NAMESPACE, undefined, context.namespace));
+  const enrolled = namespace.label(USE_WAYPOINT);
   if (enrolled !== undefined && enrolled !== name && !flags.has('overwrite')) {
     out.line(
       `⚠️ Warning: namespace (${context.namespace}) already has an enrolled Waypoint. Consider adding the \`--overwrite\` flag to your apply command.`,
     );
     return false;
   }
-  if (namespace?.label('istio.io/dataplane-mode') !== 'ambient') {
+  if (namespace.label('istio.io/dataplane-mode') !== 'ambient') {
     out.line(
       `⚠️ Warning: namespace is not enrolled in ambient. Consider running\t\`ambit label namespace ${context.namespace} istio.io/dataplane-mode=ambient\``,
     );
   }
   return true;
-}
-
-async function findNamespace(name: string, read: () => Promise<unknown>): Promise<ObjectView | undefined> {
-  try {
-    return new ObjectView(await read());
-  } catch (error) {
-    // a namespace that does not exist yet is made by the apply; everything else is a failure
-    if (error instanceof MeshError && error.message.includes('not found')) return undefined;
-    throw new MeshError('CONFIG', `cannot read namespace ${name}: ${String(error)}`, { cause: error });
-  }
 }

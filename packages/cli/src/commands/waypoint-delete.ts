@@ -1,6 +1,7 @@
 import { type Command, EXIT, type FlagValues, UsageError } from '../command.ts';
 import { GATEWAY } from '../context.ts';
 import type { ObjectView } from '../object-view.ts';
+import { RESULT_OUTPUT, Results } from '../results.ts';
 import { listWaypoints, waypointName } from '../waypoint-gateway.ts';
 
 /** `ambit waypoint delete`. */
@@ -15,6 +16,7 @@ export const waypointDelete: Command = {
   flags: [
     { name: 'all', summary: 'every waypoint of the namespace' },
     { name: 'revision', short: 'r', value: 'NAME', summary: 'only those of this revision' },
+    RESULT_OUTPUT,
   ],
   async run(invocation) {
     const { args, flags, out, context } = invocation;
@@ -22,15 +24,18 @@ export const waypointDelete: Command = {
     const waypoints = await listWaypoints(context, context.namespace);
     const named = args.length > 0 ? args : [waypointName(flags)];
     const names = everything(flags) ? ofRevision(waypoints, flags.text('revision')) : named;
+    if (names.length === 0) out.note('No waypoints found.');
+    const results = new Results(out, flags.text('output'), (one) => `waypoint ${one.namespace}/${one.name} deleted`);
     const missing = names.filter((name) => !waypoints.some((one) => one.name === name));
     await Promise.all(
       names
         .filter((name) => !missing.includes(name))
         .map(async (name) => {
           await context.api.delete(GATEWAY, context.namespace, name);
-          out.line(`waypoint ${context.namespace}/${name} deleted`);
+          results.add({ kind: 'Gateway', namespace: context.namespace, name, action: 'deleted' });
         }),
     );
+    results.end();
     for (const name of missing) out.error(`waypoint ${context.namespace}/${name} not found`);
     return missing.length > 0 ? EXIT.failed : EXIT.ok;
   },

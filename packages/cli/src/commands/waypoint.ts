@@ -9,6 +9,10 @@ import { waypointStatus } from './waypoint-status.ts';
 export const waypoint: Command = {
   name: 'waypoint',
   summary: 'Create, look at and remove waypoints: the L7 proxies of namespaces and services.',
+  examples: [
+    ['give a namespace a waypoint', 'ambit waypoint apply --enroll-namespace -n istio-egress --wait'],
+    ['how they are', 'ambit waypoint list -A'],
+  ],
   flags: [{ name: 'name', value: 'NAME', summary: 'name of the waypoint (default: waypoint)' }],
   commands: [waypointApply, waypointDelete, waypointGenerate, waypointList, waypointStatus],
 };
