@@ -115,10 +115,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   servers.push(
     await startAdminServer({
       host: '127.0.0.1',
-      port: PORTS.admin,
+      port: config.adminPort,
       routes: adminRoutes({ dump, logger, defaultLevel, quit: onQuit }),
     }),
-    await startAdminServer({ host, port: PORTS.metrics, routes: metricsRoutes(registry) }),
+    await startAdminServer({ host, port: config.metricsPort, routes: metricsRoutes(registry) }),
   );
   const serving = (ads?.synced ?? Promise.resolve()).then(async () => {
     synced();
@@ -139,7 +139,6 @@ function refuseUnsupported(config: Config): void {
   if (config.crlPath !== undefined && config.crlPath !== '') problems.push('CRL_PATH');
   if (config.socks5) problems.push('UNSTABLE_ENABLE_SOCKS5=true');
   if (config.compliancePolicy !== '') problems.push(`COMPLIANCE_POLICY=${config.compliancePolicy}`);
-  if (config.proxyConfig !== undefined) problems.push('PROXY_CONFIG');
   if (problems.length > 0)
     throw new MeshError('CONFIG', `not supported by this version: ${problems.join(', ')}; unset them to start`);
 }
@@ -154,6 +153,7 @@ function startCertificates({ options, store, abort }: Core): CredentialCache {
     address: config.caAddress,
     roots: config.caRootCa,
     alternativeHostname: config.altCaHostname,
+    tls12: config.tls12,
     token: tokenSource(config.authToken),
     clusterId: config.clusterId,
     headers: config.caHeaders,
@@ -182,6 +182,7 @@ function startDiscovery({ options, store, abort, xdsMetrics }: Core): AdsClient 
     address: config.xdsAddress,
     roots: config.xdsRootCa,
     alternativeHostname: config.altXdsHostname,
+    tls12: config.tls12,
     token: tokenSource(config.authToken),
     clusterId: config.clusterId,
     headers: config.xdsHeaders,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type HostPort, parseAuthority } from '@ambit/common/address/host-port';
 import {
@@ -14,6 +15,7 @@ import {
 } from '@ambit/common/config/env';
 import { MeshError } from '@ambit/common/errors';
 import type { Json, JsonObject } from '@ambit/common/proto/struct';
+import { readProxyConfig } from './local-config.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -81,7 +83,6 @@ export interface Config {
   readonly tls12: boolean;
   readonly compliancePolicy: '' | 'pqc';
   readonly logFormat: 'json' | 'plain';
-  readonly proxyConfig: string | undefined;
   readonly rustLog: string;
   readonly workerThreads: string | undefined;
   readonly cpuLimit: number | undefined;
@@ -104,6 +105,8 @@ export interface Config {
   readonly dnsAddress: HostPort | undefined;
   readonly dnsPort: number;
   readonly workers: number;
+  readonly adminPort: number;
+  readonly metricsPort: number;
   readonly resolvConf: string;
   readonly hostsFile: string;
 }
@@ -113,7 +116,7 @@ const TABLE = {
   proxyMode: row('PROXY_MODE', choice('shared', 'dedicated'), 'shared' as const, 'pods of the node, or one workload'),
   workloadInfo: row('PROXY_WORKLOAD_INFO', workloadInfo, undefined, 'the workload in dedicated mode'),
   enableProxy: row('ENABLE_PROXY', boolean, true, 'carries traffic, not only DNS'),
-  xdsAddress: row('XDS_ADDRESS', text, undefined, 'control plane; empty: none'),
+  xdsAddress: row('XDS_ADDRESS', text, undefined, 'control plane; empty: none; unset: discoveryAddress'),
   caAddress: row('CA_ADDRESS', text, undefined, 'certificate authority'),
   xdsRootCa: row('XDS_ROOT_CA', text, './var/run/secrets/istio/root-cert.pem', 'file, PEM or SYSTEM'),
   caRootCa: row('CA_ROOT_CA', text, './var/run/secrets/istio/root-cert.pem', 'file, PEM or SYSTEM'),
@@ -171,15 +174,28 @@ const TABLE = {
   preferredNamespace: row('PREFERED_SERVICE_NAMESPACE', text, undefined, 'its services win name conflicts'),
   crlPath: row('CRL_PATH', text, undefined, 'revocation lists'),
   authzInfoLogging: row('AUTHZ_POLICY_INFO_LOGGING', exactlyTrue, false, 'policy decisions at info'),
-  tls12: row('TLS12_ENABLED', exactlyTrue, false, 'TLS 1.2 to the control plane'),
+  tls12: row('TLS12_ENABLED', exactlyTrue, false, 'TLS 1.2, too, to the control plane'),
   compliancePolicy: row('COMPLIANCE_POLICY', choice('', 'pqc'), '' as const, 'post-quantum key exchange only'),
   logFormat: row('LOG_FORMAT', json, 'plain' as const, 'one JSON object per line'),
-  proxyConfig: row('PROXY_CONFIG', text, undefined, 'ProxyConfig as YAML'),
+  proxyConfig: row(
+    'PROXY_CONFIG',
+    text,
+    undefined,
+    'ProxyConfig as YAML, over defaultConfig of ./etc/istio/config/mesh',
+  ),
   rustLog: row('RUST_LOG', text, 'info', 'log levels'),
-  workerThreads: row('ZTUNNEL_WORKER_THREADS', workerCount, undefined, 'threads that carry traffic'),
-  cpuLimit: row('ZTUNNEL_CPU_LIMIT', integer(0, 4096), undefined, 'cores for the default of the above'),
-  resourceCpuLimit: row('ZTUNNEL_RESOURCE_CPU_LIMIT', integer(0, 4096), undefined, 'the same, from the pod'),
-  resourceCpuRequest: row('ZTUNNEL_RESOURCE_CPU_REQUEST', integer(0, 4096), undefined, 'at least so many'),
+  workerThreads: row(
+    'ZTUNNEL_WORKER_THREADS',
+    workerCount,
+    undefined,
+    'accepted; this version carries traffic on one thread',
+  ),
+  cpuLimit: row('ZTUNNEL_CPU_LIMIT', integer(0, 4096), undefined, 'accepted, for the above'),
+  resourceCpuLimit: row('ZTUNNEL_RESOURCE_CPU_LIMIT', integer(0, 4096), undefined, 'accepted, for the above'),
+  resourceCpuRequest: row('ZTUNNEL_RESOURCE_CPU_REQUEST', integer(0, 4096), undefined, 'accepted, for the above'),
+  fakeCa: row('FAKE_CA', boolean, false, 'certificates without a CA: only of test builds of Istio’s agent'),
+  inpodEnabled: row('INPOD_ENABLED', text, undefined, 'no effect: sockets are always in the pods'),
+  rustBacktrace: row('RUST_BACKTRACE', text, undefined, 'no effect: of another program’s language'),
 } as const;
 
 type Fixed = EnvConfig<typeof TABLE>;
@@ -202,15 +218,17 @@ export const PORTS: Readonly<
  * Reads the configuration.
  * @throws MeshError CONFIG naming every variable that is not understood or does not fit the others.
  */
-export function readConfig(env: Environment = process.env): Config {
+export function readConfig(env: Environment = process.env, meshFile: string | undefined = readMeshFile()): Config {
   const fixed = parseEnv(TABLE, env);
-  const metadata = withPrefix(env, 'ISTIO_META_');
+  const proxyConfig = readProxyConfig(meshFile, fixed.proxyConfig);
+  const ownMetadata = withPrefix(env, 'ISTIO_META_');
+  const metadata = { ...proxyConfig.proxyMetadata, ...ownMetadata };
   const { parsed, bad } = jsonEntries(withPrefix(env, 'ISTIO_METAJSON_'));
   const dnsCapture = metadata['DNS_CAPTURE'];
   const config: Config = {
     ...fixed,
-    clusterId: metadata['CLUSTER_ID'] ?? fixed.clusterId,
-    xdsAddress: controlPlane(fixed.xdsAddress, env),
+    clusterId: ownMetadata['CLUSTER_ID'] ?? fixed.clusterId,
+    xdsAddress: controlPlane(fixed.xdsAddress ?? proxyConfig.discoveryAddress, env),
     caAddress: controlPlane(fixed.caAddress, env) ?? '',
     terminationDeadlineMs: fixed.terminationDeadlineMs ?? deadlineFor(fixed.gracePeriodSeconds),
     xdsHeaders: headers(env, 'XDS_HEADER_'),
@@ -220,18 +238,40 @@ export function readConfig(env: Environment = process.env): Config {
     badJsonMetadata: bad,
     dnsEnabled: dnsCapture === undefined || dnsCapture.toLowerCase() === 'true',
     ...dnsAddress(metadata['DNS_PROXY_ADDR']),
-    workers: workerThreads(fixed),
+    workers: workerThreads({
+      ...fixed,
+      workerThreads:
+        fixed.workerThreads ?? (proxyConfig.concurrency === undefined ? undefined : String(proxyConfig.concurrency)),
+    }),
+    adminPort: proxyConfig.proxyAdminPort ?? PORTS.admin,
+    metricsPort: proxyConfig.statsPort ?? PORTS.metrics,
     resolvConf: '/etc/resolv.conf',
     hostsFile: '/etc/hosts',
   };
-  checkTogether(config);
+  checkTogether(config, fixed);
   return Object.freeze(config);
 }
 
+/** Settings of the whole mesh, as Istio's installation mounts them; relative to the working directory, as there. */
+const MESH_FILE = './etc/istio/config/mesh';
+
+function readMeshFile(): string | undefined {
+  try {
+    return readFileSync(MESH_FILE, 'utf8');
+  } catch {
+    // ENOENT: most installations have none.
+    return undefined;
+  }
+}
+
 /** Options that only make sense together. */
-function checkTogether(config: Config): void {
+function checkTogether(config: Config, { fakeCa }: Fixed): void {
   const problems: string[] = [];
   const refuse = (bad: boolean, why: string): void => void (bad && problems.push(why));
+  refuse(
+    fakeCa,
+    'FAKE_CA=true is for tests of Istio’s agent (accepted: false): name a certificate authority by CA_ADDRESS',
+  );
   refuse(config.caAddress === '', 'CA_ADDRESS is empty: without a certificate authority no workload gets an identity');
   refuse(
     config.localXds !== undefined && config.localXdsPath !== undefined,

@@ -1,6 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { type PeerCertificate, checkServerIdentity, createSecureContext, getCACertificates } from 'node:tls';
+import {
+  type PeerCertificate,
+  type SecureContextOptions,
+  checkServerIdentity,
+  createSecureContext,
+  getCACertificates,
+} from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, Metadata, credentials } from '@grpc/grpc-js';
 import { MeshError } from '../errors.ts';
 import { MAX_MESSAGE_BYTES } from './discovery.ts';
@@ -13,6 +19,8 @@ export interface ControlPlaneAddress {
   readonly roots: string;
   /** Tried when the server's certificate is not for the host of `address` (ALT_XDS_HOSTNAME, ALT_CA_HOSTNAME). */
   readonly alternativeHostname?: string | undefined;
+  /** TLS 1.2, too (TLS12_ENABLED). */
+  readonly tls12?: boolean | undefined;
 }
 
 /** What is said with every call to be let in. */
@@ -46,11 +54,20 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc-node.flow_control_window': 4 << 20,
 };
 
-/** Prepares a TLS 1.3 channel; the roots are read now. @throws MeshError CONFIG naming the address or the roots that are unusable. */
+/** Of TLS 1.2 only what has forward secrecy and authenticates its data. */
+const TLS12_CIPHERS = ['ECDSA-AES256', 'RSA-AES256', 'ECDSA-AES128', 'RSA-AES128']
+  .map((name) => `ECDHE-${name}-GCM-${name.endsWith('256') ? 'SHA384' : 'SHA256'}`)
+  .join(':');
+const TLS13_CIPHERS = 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256';
+
+/** Prepares a TLS 1.3 channel, or one of 1.2 and 1.3; the roots are read now. @throws MeshError CONFIG naming the address or the roots that are unusable. */
 export function secureChannel(where: ControlPlaneAddress): SecureChannel {
   const url = parseAddress(where.address);
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const context = createSecureContext({ ca: readRoots(where.roots), minVersion: 'TLSv1.3' });
+  const versions: SecureContextOptions = where.tls12
+    ? { minVersion: 'TLSv1.2', ciphers: `${TLS13_CIPHERS}:${TLS12_CIPHERS}` }
+    : { minVersion: 'TLSv1.3', ciphers: TLS13_CIPHERS };
+  const context = createSecureContext({ ca: readRoots(where.roots), ...versions });
   const verify = (_name: string, certificate: PeerCertificate): Error | undefined => {
     const wrong = checkServerIdentity(host, certificate);
     if (wrong === undefined || !where.alternativeHostname) return wrong;
