@@ -19,6 +19,8 @@ export interface MeshReportOptions {
   readonly supervisor: Supervisor;
   /** Agents and waypoints connected to the control plane. */
   readonly clients: () => number;
+  /** What is wrong or without effect in the mesh configuration, as the control plane reads it. */
+  readonly configProblems: () => readonly string[];
 }
 
 /** A pod that is not ready for so long is no longer waited for: it is in trouble. */
@@ -139,7 +141,8 @@ export class MeshReport {
     const ofFiles = this.#options.source
       .warnings()
       .map((one) => `${one.file}:${one.line}: ${one.field}: ${one.message}`);
-    return [...this.#options.config.notes, ...ofFiles, ...ofPods].slice(0, MAX_NOTES);
+    const ofConfig = this.#options.configProblems().map((one) => `ConfigMap istio-system/istio: ${one}`);
+    return [...this.#options.config.notes, ...ofConfig, ...ofFiles, ...ofPods].slice(0, MAX_NOTES);
   }
 }
 

@@ -226,6 +226,7 @@ class RunningMesh {
       source,
       supervisor: this.#supervisor,
       clients: () => this.#parts.controlPlane.clients().length,
+      configProblems: () => this.#parts.controlPlane.mesh?.inputs.mesh.problems ?? [],
     });
     const server = await startApiServer({
       socketPath: join(config.stateDir, 'api.sock'),

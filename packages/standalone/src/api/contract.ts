@@ -6,6 +6,8 @@ export interface ApplyResult {
   readonly namespace: string | undefined;
   readonly name: string;
   readonly action: 'created' | 'configured' | 'unchanged';
+  /** What it says that has no effect here, each with its place. */
+  readonly warnings?: readonly string[];
 }
 
 /** One thing that is wrong in YAML, where it stands. */

@@ -31,6 +31,7 @@ export const readApplyResults = (body: string): ApplyResult[] =>
     namespace: text(one['namespace']),
     name: text(one['name']) ?? '',
     action: one['action'] === 'created' ? 'created' : one['action'] === 'configured' ? 'configured' : 'unchanged',
+    warnings: texts(one['warnings']),
   }));
 
 export const readProblems = (body: string): SourceProblem[] => records(record(parse(body))['errors']).map(problem);

@@ -100,6 +100,14 @@ test('objects are applied, listed by label, labelled and deleted', async () => {
   await rejects(api.get(kind('cm'), 'shop', 'one'), /configmaps "one" not found in namespace "shop"/);
 });
 
+test('apply says what has no effect, with its place', async () => {
+  const rule =
+    'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: d }\nspec:\n  host: a.test\n  subsets: [{ name: v1 }]\n';
+  const [applied] = await api.apply(rule, { file: 'rule.yaml', dryRun: true });
+  assert.is(applied?.warnings?.length, 1);
+  assert.match(applied?.warnings?.[0] ?? '', 'rule.yaml:6:3: spec.subsets: subsets is accepted but has no effect here');
+});
+
 test('a dry run changes nothing', async () => {
   const applied = await api.apply(map('dry'), { file: 'a.yaml', dryRun: true });
   assert.is(applied[0]?.action, 'created');
