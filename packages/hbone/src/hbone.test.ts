@@ -405,7 +405,9 @@ test('an answer other than 200 is TUNNEL_REFUSED with the status, and the connec
 
 for (const status of [undefined, 404]) {
   test(`a request that is no CONNECT gets ${status ?? 400}`, async () => {
-    const at = await serve(status === undefined ? {} : { otherMethodStatus: status });
+    const told: string[] = [];
+    const onOther: ServerOptions['onOther'] = ({ method, peer }) => void told.push(`${method} ${peer.uri}`);
+    const at = await serve(status === undefined ? { onOther } : { onOther, otherMethodStatus: status });
     const socket = tlsConnect({
       port: at.address.port,
       secureContext: client.context,
@@ -421,6 +423,7 @@ for (const status of [undefined, 404]) {
       { onHead: (answer) => got.resolve(answer.status), onData() {}, onEnd() {}, onDrain() {}, onClose() {} },
     );
     assert.is(await got.promise, status ?? 400);
+    assert.equal(told, [`GET ${CLIENT}`]);
     session.destroy();
     at.close();
   });

@@ -77,6 +77,8 @@ export interface ServerOptions {
   /** Answer to requests that are no plain CONNECT: 400 (ztunnel) when absent; Istio's waypoint says 404. */
   readonly otherMethodStatus?: number;
   onTunnel(request: TunnelRequest): void;
+  /** A request that is no plain CONNECT was answered so: for the log. */
+  onOther?(request: Pick<TunnelRequest, 'method' | 'head' | 'peer' | 'remote'>): void;
 }
 
 /** One accepted HBONE connection. */

@@ -71,8 +71,10 @@ class Connection implements HboneConnection {
 }
 
 function onRequest(stream: Http2Stream, head: RequestHead, ends: Ends, options: ServerOptions): void {
-  if (head.method === 'CONNECT' && head.protocol === undefined) options.onTunnel(new Request(stream, head, ends));
-  else refuse(stream, options.otherMethodStatus ?? OTHER_METHOD_STATUS);
+  const request = new Request(stream, head, ends);
+  if (head.method === 'CONNECT' && head.protocol === undefined) return options.onTunnel(request);
+  request.reject(options.otherMethodStatus ?? OTHER_METHOD_STATUS);
+  options.onOther?.(request);
 }
 
 class Request implements TunnelRequest {

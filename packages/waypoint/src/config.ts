@@ -34,6 +34,8 @@ export interface WaypointConfig {
   readonly logFormat: 'plain' | 'json';
   readonly rustLog: string;
   readonly drainSeconds: number;
+  readonly maxConnectionsPerClient: number;
+  readonly maxTunnelsPerClient: number;
   readonly hbonePort: number;
   readonly metricsPort: number;
   readonly readyPort: number;
@@ -61,6 +63,18 @@ const TABLE = {
   logFormat: row('LOG_FORMAT', choice('plain', 'json'), 'plain' as const, 'one line of text, or of JSON, per event'),
   rustLog: row('RUST_LOG', text, 'info', 'log levels, such as info or authz=debug,info'),
   drainSeconds: row('TERMINATION_DRAIN_DURATION_SECONDS', integer(0, 3600), 5, 'how long connections may finish'),
+  maxConnectionsPerClient: row(
+    'MAX_CONNECTIONS_PER_CLIENT',
+    integer(1, 1_000_000),
+    1024,
+    'HBONE connections that one address may have',
+  ),
+  maxTunnelsPerClient: row(
+    'MAX_TUNNELS_PER_CLIENT',
+    integer(1, 10_000_000),
+    16_384,
+    'tunnels that one address may have open, over all its connections',
+  ),
   hbonePort: row('HBONE_PORT', port, 15_008, 'where tunnels arrive'),
   metricsPort: row('METRICS_PORT', port, 15_020, '/stats/prometheus'),
   readyPort: row('READY_PORT', port, 15_021, '/healthz/ready'),

@@ -1,10 +1,12 @@
 import type { MeshView } from '@ambit/common/mesh/view';
-import type { ScopedLogger } from '@ambit/common/telemetry/log';
+import { formatHostPort } from '@ambit/common/address/host-port';
+import type { LogFields } from '@ambit/common/telemetry/log';
 import type { TunnelRequest } from '@ambit/hbone';
 import { Headers } from '@ambit/http/headers';
+import { OTHER_METHOD_STATUS } from './capture/listener.ts';
+import type { Refusals } from './capture/refusals.ts';
 import { findDestination, type ListenerLookup, type WaypointSelf } from './capture/destination.ts';
 import { serveTunnel } from './connection.ts';
-import type { Destination } from './decision.ts';
 import { type Pipeline, TunnelContext } from './pipeline.ts';
 
 export interface TunnelParts {
@@ -12,38 +14,64 @@ export interface TunnelParts {
   readonly listeners: ListenerLookup;
   readonly mesh: MeshView;
   readonly pipeline: Pipeline;
-  readonly log: ScopedLogger;
+  readonly refusals: Refusals;
+  /** MAX_TUNNELS_PER_CLIENT. */
+  readonly maxTunnelsPerClient: number;
 }
 
-/** Answers one request on the tunnel port: a CONNECT to what is served here becomes a tunnel, all else is refused. */
-export function answerTunnel(request: TunnelRequest, parts: TunnelParts): void {
-  const { pipeline, self, listeners, mesh } = parts;
-  if (request.method !== 'CONNECT') return refuse(request, parts, { status: 404, detail: 'not a CONNECT request' });
+/**
+ * Answers one CONNECT on the tunnel port: to what is served here it becomes a tunnel, all else is refused.
+ * @param open tunnels of this client, with this one.
+ */
+export function answerTunnel(request: TunnelRequest, open: number, parts: TunnelParts): void {
+  const { pipeline, self, listeners, mesh, maxTunnelsPerClient } = parts;
+  if (open > maxTunnelsPerClient) {
+    const detail = `its client has ${maxTunnelsPerClient} tunnels open, as many as MAX_TUNNELS_PER_CLIENT allows`;
+    return refuse(request, parts, { status: 503, flag: 'UO', detail });
+  }
   const destination = findDestination(request.head.authority, self, listeners, mesh);
-  if (destination.kind === 'refused') return refuse(request, parts, destination);
+  if (destination.kind === 'refused') {
+    return refuse(request, parts, { status: destination.status, flag: 'NR', detail: destination.detail });
+  }
   const facts = { identity: request.peer, source: request.remote, destination: destination.address };
   const tunnel = new TunnelContext(pipeline, facts, destination);
   serveTunnel(tunnel, request.accept(new Headers()));
 }
 
-/** A tunnel is logged only when it is refused; why is said in words beside Envoy's line. */
-function refuse(request: TunnelRequest, parts: TunnelParts, why: Pick<Destination, 'status' | 'detail'>): void {
-  const { pipeline, log } = parts;
-  const record = pipeline.newRecord();
-  const { ip, port } = request.remote;
-  request.reject(why.status);
-  record.method = request.method;
-  record.protocol = 'HTTP/2';
-  record.authority = request.head.authority;
-  record.responseCode = why.status;
-  record.addFlag('NR');
-  record.detail = 'route_not_found';
-  record.downstreamLocal = `${request.local.ip}:${request.local.port}`;
-  record.downstreamRemote = `${ip}:${port}`;
-  pipeline.write(record);
-  log.warn('tunnel refused', {
-    'src.addr': record.downstreamRemote,
-    'src.identity': request.peer.uri,
-    error: why.detail,
+/** Why a tunnel was not opened; the flag as Envoy's access log has it. */
+interface Refusal {
+  readonly status: number;
+  readonly flag: string;
+  readonly detail: string;
+}
+
+/** A tunnel is logged only when it is refused: one line, whatever the access log is set to. */
+function refuse(request: TunnelRequest, { refusals }: TunnelParts, { status, flag, detail }: Refusal): void {
+  request.reject(status);
+  refusals.refused('tunnel refused', {
+    ...clientFields(request),
+    method: request.method,
+    authority: request.head.authority,
+    response_code: status,
+    response_flags: flag,
+    error: detail,
   });
 }
+
+/** Tells of a request on the tunnel port that is no CONNECT; it was answered already. */
+export function tellOtherRequest(request: OtherRequest, refusals: Refusals): void {
+  refusals.refused('request refused', {
+    ...clientFields(request),
+    method: request.method,
+    authority: request.head.authority,
+    response_code: OTHER_METHOD_STATUS,
+    error: 'the tunnel port takes CONNECT requests only: was it addressed directly?',
+  });
+}
+
+type OtherRequest = Pick<TunnelRequest, 'method' | 'head' | 'peer' | 'remote'>;
+
+const clientFields = ({ remote, peer }: OtherRequest): LogFields => ({
+  'src.addr': formatHostPort(remote.ip, remote.port),
+  'src.identity': peer.uri,
+});

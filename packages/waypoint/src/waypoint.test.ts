@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { HostPort } from '@ambit/common/address/host-port';
 import { spiffeId } from '@ambit/common/identity/spiffe';
+import { socketStream } from '@ambit/common/net/socket-stream';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { HbonePool, type Credentials, type Tunnel } from '@ambit/hbone';
 import { clientSession } from '@ambit/http/h2/session';
@@ -14,10 +15,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createTestAuthority } from '../../../test/harness/certificates.ts';
 import { type CaptureListener, listenForTunnels } from './capture/listener.ts';
+import { Refusals } from './capture/refusals.ts';
 import { dialHbone } from './hbone-dial.ts';
 import { endpointAt, ip, listenerOf, meshOf, picked, TestBed } from './test-bed.ts';
 import { TestClient } from './test-stream.ts';
-import { answerTunnel } from './tunnels.ts';
+import { answerTunnel, tellOtherRequest } from './tunnels.ts';
 import { createUpstream } from './upstream/upstream.ts';
 
 const authority = createTestAuthority();
@@ -29,6 +31,8 @@ const CURL = authority.issue('spiffe://cluster.local/ns/default/sa/curl');
 class RealWaypoint {
   readonly bed: TestBed = new TestBed();
   readonly warnings: string[] = [];
+  maxConnections = 100;
+  maxTunnels = 100;
   readonly pool: HbonePool = new HbonePool({
     maxStreams: 100,
     idleMs: 60_000,
@@ -58,14 +62,24 @@ class RealWaypoint {
     const listeners = {
       byAddress: (_: string, address: string) => (address === '240.240.0.2' ? listenerOf('AUTO') : undefined),
     };
+    const refusals = new Refusals(log.scope('capture'), () => performance.now());
+    const tunnels = {
+      self,
+      listeners,
+      mesh: meshOf([]),
+      pipeline: bed.pipeline,
+      refusals,
+      maxTunnelsPerClient: this.maxTunnels,
+    };
     this.#listener = await listenForTunnels({
       hosts: ['127.0.0.1'],
       port: 0,
       credentials: () => Promise.resolve(WAYPOINT),
       trustDomains: () => ['cluster.local'],
-      onTunnel: (request) =>
-        answerTunnel(request, { self, listeners, mesh: meshOf([]), pipeline: bed.pipeline, log: log.scope('capture') }),
-      log: log.scope('capture'),
+      onTunnel: (request, open) => answerTunnel(request, open, tunnels),
+      onOther: (request) => tellOtherRequest(request, refusals),
+      refusals,
+      maxConnectionsPerClient: this.maxConnections,
     });
   }
 
@@ -264,9 +278,12 @@ test('what is not served is refused: no open relay', async () => {
     );
     assert.match(String(failure), /404/, destination);
   }
-  assert.is(waypoint.bed.lines.length, 5);
-  assert.match(waypoint.bed.lines[0] ?? '', /"CONNECT - HTTP\/2" 404 NR route_not_found .*"240\.240\.0\.2:81"/);
-  assert.match(waypoint.warnings[0] ?? '', /tunnel refused.*has no such port/);
+  assert.equal(waypoint.bed.lines, [], 'one line for each, not two that say the same');
+  assert.is(waypoint.warnings.length, 5);
+  assert.match(
+    waypoint.warnings[0] ?? '',
+    /warn\tcapture\ttunnel refused\tsrc\.addr="?127\.0\.0\.1:\d+"? src\.identity="spiffe:\/\/cluster\.local\/ns\/default\/sa\/curl" method="CONNECT" authority="?240\.240\.0\.2:81"? response_code=404 response_flags="NR" error=".*has no such port/,
+  );
 });
 
 test('a client without a certificate of the mesh gets no tunnel', async () => {
@@ -284,6 +301,91 @@ test('a client without a certificate of the mesh gets no tunnel', async () => {
   await until(() => waypoint.warnings.length >= 2);
   assert.match(waypoint.warnings[0] ?? '', /capture\tconnection refused.*src\.addr="?127\.0\.0\.1:/);
   assert.is(waypoint.listener.connections, 0);
+});
+
+test('a refusal says what came: no certificate, a foreign one, another trust domain, another method', async () => {
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(1);
+  const { port } = waypoint.address;
+  const nobody = connectTls({ port, host: '127.0.0.1', ALPNProtocols: ['h2'], rejectUnauthorized: false });
+  nobody.on('error', () => undefined);
+  await until(() => waypoint.warnings.length === 1);
+  assert.match(waypoint.warnings[0] ?? '', /connection refused\t.*the client sent no certificate/);
+  const open = (credentials: Credentials): Promise<unknown> =>
+    waypoint.open('240.240.0.2:80', credentials).catch((error: unknown) => error);
+  await open(foreign.issue('spiffe://cluster.local/ns/default/sa/curl'));
+  await until(() => waypoint.warnings.length === 2);
+  assert.match(waypoint.warnings[1] ?? '', /connection refused\t.*not issued under the roots of this mesh/);
+  await open(authority.issue('spiffe://elsewhere.example/ns/default/sa/curl'));
+  await until(() => waypoint.warnings.length === 3);
+  assert.match(
+    waypoint.warnings[2] ?? '',
+    /connection refused\t.*spiffe:\/\/elsewhere\.example\/ns\/default\/sa\/curl is of another trust domain/,
+  );
+  const socket = connectTls({
+    port,
+    host: '127.0.0.1',
+    ALPNProtocols: ['h2'],
+    secureContext: CURL.context,
+    checkServerIdentity: () => undefined,
+  });
+  await once(socket, 'secureConnect');
+  const session = clientSession(socketStream(socket), {}, { onClose: () => undefined });
+  const head = {
+    method: 'GET',
+    scheme: 'http',
+    authority: 'a',
+    path: '/',
+    protocol: undefined,
+    headers: new Headers(),
+  };
+  const status = Promise.withResolvers<number>();
+  const ignored = { onData: () => undefined, onEnd: () => undefined, onDrain: () => undefined };
+  session.request(head, true, {
+    ...ignored,
+    onHead: (answer) => status.resolve(answer.status),
+    onClose: () => undefined,
+  });
+  assert.is(await status.promise, 404);
+  await until(() => waypoint.warnings.length === 4);
+  assert.match(waypoint.warnings[3] ?? '', /request refused\t.*sa\/curl" method="GET" authority="a" response_code=404/);
+  session.destroy();
+});
+
+test('a flood of bad handshakes leaves twenty lines', async () => {
+  await using waypoint = new RealWaypoint();
+  await waypoint.start(1);
+  for (let i = 0; i < 40; i++) {
+    const socket = connect(waypoint.address.port, '127.0.0.1').on('error', () => undefined);
+    socket.end('no TLS at all');
+    socket.resume();
+    await new Promise((resolve) => socket.on('close', resolve));
+  }
+  assert.is(waypoint.warnings.length, 20);
+  assert.is(waypoint.listener.connections, 0);
+});
+
+test('one client has no more connections and tunnels than it may', async () => {
+  await using waypoint = new RealWaypoint();
+  waypoint.maxConnections = 2;
+  waypoint.maxTunnels = 3;
+  await waypoint.start(1);
+  const tunnels = [];
+  for (let i = 0; i < 3; i++) tunnels.push(await waypoint.open('240.240.0.2:80'));
+  const failure = await waypoint.open('240.240.0.2:80').catch((error: unknown) => error);
+  assert.match(String(failure), /503/);
+  assert.match(waypoint.warnings[0] ?? '', /response_code=503 response_flags="UO" error=".*MAX_TUNNELS_PER_CLIENT/);
+  tunnels[0]?.destroy();
+  let again: unknown;
+  while (!(again instanceof Object && 'peer' in again))
+    again = await waypoint.open('240.240.0.2:80').catch(() => undefined);
+  const other = connect(waypoint.address.port, '127.0.0.1');
+  await once(other, 'connect');
+  const third = connect(waypoint.address.port, '127.0.0.1').on('error', () => undefined);
+  third.resume();
+  await new Promise((resolve) => third.on('close', resolve));
+  await until(() => waypoint.warnings.some((line) => /connection refused\t.*MAX_CONNECTIONS_PER_CLIENT/.test(line)));
+  other.destroy();
 });
 
 test('plain HTTP to the tunnel port ends in one log line and an alert, nothing else', async () => {

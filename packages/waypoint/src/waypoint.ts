@@ -17,13 +17,14 @@ import { HbonePool } from '@ambit/hbone';
 import { startAdmin } from './admin.ts';
 import type { WaypointSelf } from './capture/destination.ts';
 import { listenForTunnels } from './capture/listener.ts';
+import { Refusals } from './capture/refusals.ts';
 import type { WaypointConfig } from './config.ts';
 import { dialHbone } from './hbone-dial.ts';
 import { hasIpv6 } from './ip-families.ts';
 import { L7Tables } from './l7-tables.ts';
 import { Pipeline } from './pipeline.ts';
 import { WaypointMetrics } from './telemetry/metrics.ts';
-import { answerTunnel } from './tunnels.ts';
+import { answerTunnel, tellOtherRequest } from './tunnels.ts';
 import type { Upstream } from './upstream/contract.ts';
 import { createUpstream } from './upstream/upstream.ts';
 
@@ -74,14 +75,18 @@ export async function startWaypoint(config: WaypointConfig, log: Logger): Promis
     log: log.scope('upstream'),
   });
   const pipeline = startPipeline({ config, self, log, mesh, tables, upstream, registry });
-  const onTunnel = { self, listeners: tables, mesh, pipeline, log: log.scope('capture') };
+  const refusals = new Refusals(log.scope('capture'), () => performance.now());
+  const { maxConnectionsPerClient, maxTunnelsPerClient } = config;
+  const tunnels = { self, listeners: tables, mesh, pipeline, refusals, maxTunnelsPerClient };
   const listener = await listenForTunnels({
     hosts: hasIpv6() ? ['0.0.0.0', '::'] : ['0.0.0.0'],
     port: config.hbonePort,
     credentials: identity.own,
     trustDomains: () => [tables.settings.trustDomain, ...tables.settings.trustDomainAliases],
-    onTunnel: (request) => answerTunnel(request, onTunnel),
-    log: log.scope('capture'),
+    onTunnel: (request, open) => answerTunnel(request, open, tunnels),
+    onOther: (request) => tellOtherRequest(request, refusals),
+    refusals,
+    maxConnectionsPerClient,
   });
   const ads = startConfiguration(config, log, [...meshTypes(mesh).slice(0, 1), ...tables.types()], scope.signal);
   const ready = whenReady(readiness, ads, identity.own, scope.signal);

@@ -2,8 +2,11 @@ import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { MeshError } from '@ambit/common/errors';
 import type { Credentials } from '@ambit/common/identity/credentials';
-import type { ScopedLogger } from '@ambit/common/telemetry/log';
-import { acceptHbone, type HboneConnection, type TunnelRequest } from '@ambit/hbone';
+import { acceptHbone, type HboneConnection, type ServerOptions, type TunnelRequest } from '@ambit/hbone';
+import type { Refusals } from './refusals.ts';
+
+/** What a request gets that is no CONNECT. */
+export const OTHER_METHOD_STATUS = 404;
 
 /** Istio's waypoint defaults. */
 const HBONE_OPTIONS = {
@@ -13,7 +16,7 @@ const HBONE_OPTIONS = {
   frameSize: 1 << 20,
   pingIntervalMs: 10_000,
   pingTimeoutMs: 20_000,
-  otherMethodStatus: 404,
+  otherMethodStatus: OTHER_METHOD_STATUS,
 };
 
 export interface CaptureOptions {
@@ -23,8 +26,13 @@ export interface CaptureOptions {
   readonly credentials: () => Promise<Credentials>;
   /** The mesh's own and its aliases, as they are now. */
   readonly trustDomains: () => readonly string[];
-  readonly onTunnel: (request: TunnelRequest) => void;
-  readonly log: ScopedLogger;
+  /** With the number of tunnels that the client (by address) has open, this one among them. */
+  readonly onTunnel: (request: TunnelRequest, open: number) => void;
+  /** A request that is no CONNECT was answered. */
+  readonly onOther: NonNullable<ServerOptions['onOther']>;
+  readonly refusals: Refusals;
+  /** MAX_CONNECTIONS_PER_CLIENT: more from one address are closed before their handshake. */
+  readonly maxConnectionsPerClient: number;
 }
 
 /** The port that tunnels arrive at. */
@@ -40,12 +48,12 @@ export interface CaptureListener {
 
 /** Listens for HBONE connections. @throws MeshError CONFIG when an address cannot be listened on. */
 export async function listenForTunnels(options: CaptureOptions): Promise<CaptureListener> {
-  const connections = new Set<HboneConnection>();
+  const clients = new Clients();
   const servers: Server[] = [];
   let port = options.port;
   for (const host of options.hosts) {
     const server = createServer({ noDelay: true }, (socket) => {
-      void accept(socket, options, connections);
+      void accept(socket, options, clients);
     });
     port = await listen(server, host, port);
     servers.push(server);
@@ -53,37 +61,88 @@ export async function listenForTunnels(options: CaptureOptions): Promise<Capture
   return {
     port,
     get connections(): number {
-      return connections.size;
+      return clients.connections.size;
     },
     drain: () => {
       for (const server of servers) server.close();
-      for (const connection of connections) connection.drain();
+      for (const connection of clients.connections) connection.drain();
     },
     close: () => {
       for (const server of servers) server.close();
-      for (const connection of connections) connection.destroy();
+      for (const connection of clients.connections) connection.destroy();
     },
   };
 }
 
-async function accept(socket: Socket, options: CaptureOptions, connections: Set<HboneConnection>): Promise<void> {
-  const remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+/** Who is connected: by address, as a flood of bad handshakes has no identity. */
+class Clients {
+  readonly connections = new Set<HboneConnection>();
+  /** Sockets by address, those in their handshake too. */
+  readonly #sockets = new Map<string, number>();
+  readonly #byAddress = new Map<string, Set<HboneConnection>>();
+
+  /** Counts a socket until what is returned is called; undefined when there are too many. */
+  enter(address: string, limit: number): (() => void) | undefined {
+    const before = this.#sockets.get(address) ?? 0;
+    if (before >= limit) return undefined;
+    this.#sockets.set(address, before + 1);
+    return () => {
+      const left = (this.#sockets.get(address) ?? 1) - 1;
+      if (left === 0) this.#sockets.delete(address);
+      else this.#sockets.set(address, left);
+    };
+  }
+
+  add(address: string, connection: HboneConnection): void {
+    this.connections.add(connection);
+    const own = this.#byAddress.get(address);
+    if (own === undefined) this.#byAddress.set(address, new Set([connection]));
+    else own.add(connection);
+  }
+
+  remove(address: string, connection: HboneConnection): void {
+    this.connections.delete(connection);
+    const own = this.#byAddress.get(address);
+    own?.delete(connection);
+    if (own?.size === 0) this.#byAddress.delete(address);
+  }
+
+  /** Tunnels that the clients of an address have open on connections that have finished their handshake. */
+  tunnels(address: string): number {
+    let open = 0;
+    for (const connection of this.#byAddress.get(address) ?? []) open += connection.activeTunnels;
+    return open;
+  }
+}
+
+async function accept(socket: Socket, options: CaptureOptions, clients: Clients): Promise<void> {
+  const address = socket.remoteAddress ?? '?';
+  const { refusals, maxConnectionsPerClient } = options;
+  const from = { 'src.addr': `${address}:${socket.remotePort ?? 0}` };
   // Without a listener an error before the handshake owns the socket would end the process.
   socket.on('error', ignoreError);
+  const leave = clients.enter(address, maxConnectionsPerClient);
+  if (leave === undefined) {
+    socket.destroy();
+    const error = `the client has ${maxConnectionsPerClient} connections, as many as MAX_CONNECTIONS_PER_CLIENT allows`;
+    return refusals.refused('connection refused', { ...from, error });
+  }
   try {
     const connection = await acceptHbone(socket, {
       ...HBONE_OPTIONS,
       credentials: await options.credentials(),
       trustDomains: options.trustDomains(),
-      onTunnel: options.onTunnel,
+      onTunnel: (request) => options.onTunnel(request, clients.tunnels(address)),
+      onOther: options.onOther,
     });
-    connections.add(connection);
+    clients.add(address, connection);
     await connection.closed;
-    connections.delete(connection);
+    clients.remove(address, connection);
   } catch (error) {
     socket.destroy();
-    const reason = error instanceof Error ? error.message : String(error);
-    options.log.warn('connection refused', { 'src.addr': remote, error: reason });
+    refusals.refused('connection refused', { ...from, error: error instanceof Error ? error.message : String(error) });
+  } finally {
+    leave();
   }
 }
 
