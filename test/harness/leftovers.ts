@@ -9,19 +9,32 @@ const numbers = (): number[] =>
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
 
-/** Network, process and mount namespaces of a mesh's first process and of all its descendants, less this process's own. */
-export function meshNamespaces(first: number): Set<string> {
+/** A process and all that come from it. */
+export function descendants(first: number): number[] {
   const children = new Map<number, number[]>();
   for (const pid of numbers()) {
     const parent = parentOf(pid);
     if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), pid]);
   }
-  const found = new Set<string>();
-  const queue = [first];
-  for (let pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
-    for (const one of namespacesOf(pid)) found.add(one);
-    queue.push(...(children.get(pid) ?? []));
-  }
+  const found = [first];
+  for (const pid of found) found.push(...(children.get(pid) ?? []));
+  return found;
+}
+
+/** The process under this one whose command line contains a text: `ztunnel/src/main.ts`. */
+export const processNamed = (first: number, text: string): number | undefined =>
+  // the innermost: shells that start a program name it, too
+  descendants(first).findLast((pid) => commandLine(pid).includes(text));
+
+/** Resident memory of a process in MiB. */
+export function residentMiB(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kib) / 1024;
+}
+
+/** Network, process and mount namespaces of a mesh's first process and of all its descendants, less this process's own. */
+export function meshNamespaces(first: number): Set<string> {
+  const found = new Set(descendants(first).flatMap(namespacesOf));
   for (const own of namespacesOf(process.pid)) found.delete(own);
   return found;
 }

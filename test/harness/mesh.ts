@@ -75,9 +75,11 @@ export class TestMesh {
     return this.#mesh;
   }
 
-  async start(): Promise<StartedMesh> {
+  /** Starts the mesh, or starts it again. It ends with the test's process unless it is detached. */
+  async start(options: { readonly detach?: boolean } = {}): Promise<StartedMesh> {
     try {
       this.#mesh = await startMesh({
+        ...options,
         folders: this.#folders,
         stateDir: this.stateDir,
         ...(this.world === undefined ? {} : { dns: [OUTSIDE_DNS] }),
