@@ -20,7 +20,7 @@ const MEANINGS: readonly { readonly code: RegExp; readonly meaning: string }[] =
   },
   { code: /NOT_YET_VALID/, meaning: 'the certificate is not valid yet: is the clock right?' },
   {
-    code: /SELF_SIGNED|UNABLE_TO|ISSUER|UNKNOWN_CA|BAD_CERTIFICATE/,
+    code: /SELF_SIGNED|UNABLE_TO|ISSUER|UNKNOWN_CA|BAD_CERTIFICATE|CERT_SIGNATURE/,
     meaning: 'the certificate was not issued under the roots of this mesh',
   },
   { code: /INVALID_PURPOSE|PURPOSE/, meaning: 'the certificate is not meant for this use (extended key usage)' },

@@ -311,12 +311,20 @@ test('a refusal says what came: no certificate, a foreign one, another trust dom
   nobody.on('error', () => undefined);
   await until(() => waypoint.warnings.length === 1);
   assert.match(waypoint.warnings[0] ?? '', /connection refused\t.*the client sent no certificate/);
-  const open = (credentials: Credentials): Promise<unknown> =>
-    waypoint.open('240.240.0.2:80', credentials).catch((error: unknown) => error);
-  await open(foreign.issue('spiffe://cluster.local/ns/default/sa/curl'));
+  const { privateKey, certificateChain } = foreign.issue('spiffe://cluster.local/ns/default/sa/curl');
+  const identity = { key: privateKey, cert: certificateChain };
+  const stranger = connectTls({
+    ...identity,
+    port,
+    host: '127.0.0.1',
+    ALPNProtocols: ['h2'],
+    rejectUnauthorized: false,
+  });
+  stranger.on('error', () => undefined);
   await until(() => waypoint.warnings.length === 2);
   assert.match(waypoint.warnings[1] ?? '', /connection refused\t.*not issued under the roots of this mesh/);
-  await open(authority.issue('spiffe://elsewhere.example/ns/default/sa/curl'));
+  const elsewhere = authority.issue('spiffe://elsewhere.example/ns/default/sa/curl');
+  await waypoint.open('240.240.0.2:80', elsewhere).catch(() => undefined);
   await until(() => waypoint.warnings.length === 3);
   assert.match(
     waypoint.warnings[2] ?? '',
