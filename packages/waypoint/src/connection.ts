@@ -1,6 +1,7 @@
 import type { ByteSink, ByteStream } from '@ambit/common/net/byte-stream';
 import { sniff } from './capture/sniff.ts';
 import type { Sniffed } from './decision.ts';
+import { HEAD_MS, IDLE_MS } from './deadlines.ts';
 import { Http1Downstream } from './http1-downstream.ts';
 import { serveHttp2 } from './http2-downstream.ts';
 import { OpaqueConnection } from './opaque.ts';
@@ -21,7 +22,7 @@ export function serveTunnel(tunnel: TunnelContext, stream: ByteStream): void {
 class Sniffer implements ByteSink, Live {
   readonly #tunnel: TunnelContext;
   readonly #stream: ByteStream;
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #since: number;
   #bytes: Uint8Array = NOTHING;
   /** Set at hand-over: what still comes here is passed on. */
   #next: ByteSink | undefined;
@@ -30,10 +31,8 @@ class Sniffer implements ByteSink, Live {
   constructor(tunnel: TunnelContext, stream: ByteStream) {
     this.#tunnel = tunnel;
     this.#stream = stream;
-    const protocol = tunnel.destination.port?.protocol ?? 'AUTO';
+    this.#since = tunnel.pipeline.parts.clock.monotonic();
     tunnel.pipeline.add(this);
-    // On an HTTP port there is nothing else that silence could mean.
-    if (protocol === 'AUTO' || protocol === 'TLS') this.#timer = setTimeout(() => this.#opaque(undefined), SNIFF_MS);
   }
 
   onData(chunk: Uint8Array): void {
@@ -71,6 +70,19 @@ class Sniffer implements ByteSink, Live {
     if (!this.#over && this.#bytes.length === 0) this.#stream.end();
   }
 
+  /** On an HTTP port there is nothing else that silence could mean: there it is a connection without requests. */
+  tick(now: number): void {
+    if (this.#over) return;
+    const protocol = this.#tunnel.destination.port?.protocol ?? 'AUTO';
+    const silentMs = now - this.#since;
+    if (protocol === 'AUTO' || protocol === 'TLS') {
+      if (silentMs >= SNIFF_MS) this.#opaque(undefined);
+    } else if (silentMs >= (this.#bytes.length > 0 ? HEAD_MS : IDLE_MS)) {
+      this.#leave();
+      this.#stream.destroy();
+    }
+  }
+
   #handOver(sniffed: Sniffed, bytes: Uint8Array): void {
     switch (sniffed.kind) {
       case 'http1': {
@@ -104,7 +116,6 @@ class Sniffer implements ByteSink, Live {
 
   #leave(): void {
     this.#over = true;
-    clearTimeout(this.#timer);
     this.#tunnel.pipeline.remove(this);
   }
 }

@@ -4,6 +4,7 @@ import { type Http1Handler, Http1Parser } from '@ambit/http/h1/parser';
 import { CHUNK_END, chunkStart, LAST_CHUNK, reasonPhrase, responseHead } from '@ambit/http/h1/write';
 import type { ResponseHead } from '@ambit/http/h2/contract';
 import type { Responder } from './downstream.ts';
+import { HEAD_MS, IDLE_MS } from './deadlines.ts';
 import { Exchange } from './exchange.ts';
 import type { Live, TunnelContext } from './pipeline.ts';
 import { NO_ENDPOINT } from './telemetry/labels.ts';
@@ -12,6 +13,8 @@ import { localReply } from './transform/local-reply.ts';
 
 /** How long a client may read a last response before its connection is cut. */
 const LINGER_MS = 1000;
+/** As Envoy answers a head that does not come to its end. */
+const HEAD_TIMEOUT = { status: 408, detail: 'request_header_timeout' };
 
 /**
  * HTTP/1.1 inside one tunnel: requests one after the other, pipelined ones wait their turn.
@@ -37,12 +40,17 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
   #upgrading = false;
   #sourcePaused = false;
   #linger: NodeJS.Timeout | undefined;
+  /** Since when no request runs. */
+  #idleSince: number;
+  /** Since when the head of the next request is on its way; undefined before its first byte. */
+  #headSince: number | undefined;
 
   constructor(tunnel: TunnelContext, stream: ByteStream) {
     this.#tunnel = tunnel;
     this.#stream = stream;
     this.#parser = new Http1Parser('request', this);
     this.#out = new WriteGather(stream);
+    this.#idleSince = this.#now();
     tunnel.pipeline.add(this);
   }
 
@@ -54,6 +62,7 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
     // A pipelined request waits in the parser; what follows it waits in the tunnel.
     if (this.#requestDone && !this.#responseDone) this.#pauseSource();
     this.#parser.push(chunk);
+    if (this.#requestDone && this.#responseDone) this.#awaitHead();
   }
 
   onEnd(): void {
@@ -93,10 +102,18 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
     if (this.#mode === 'http' && this.#requestDone && this.#responseDone) this.#close();
   }
 
+  tick(now: number): void {
+    if (this.#mode !== 'http' || !this.#requestDone || !this.#responseDone) return;
+    if (this.#headSince !== undefined) {
+      if (now - this.#headSince >= HEAD_MS) this.#refuse(HEAD_TIMEOUT, 'request header timeout', '');
+    } else if (now - this.#idleSince >= IDLE_MS) this.#close();
+  }
+
   // ── Http1Handler: requests ──
 
   onHead(head: Http1RequestHead): void {
     this.#method = head.method;
+    this.#headSince = undefined;
     this.#keepAlive = head.keepAlive && !this.#tunnel.pipeline.draining;
     this.#requestDone = false;
     this.#responseDone = false;
@@ -131,7 +148,7 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
     const exchange = this.#exchange;
     this.#keepAlive = false;
     if (exchange !== undefined && !exchange.over) exchange.onRequestFault(fault, reasonPhrase(fault.status));
-    else this.#refuse(fault);
+    else this.#refuse(fault, reasonPhrase(fault.status), 'DPE');
   }
 
   // ── Responder: the response ──
@@ -205,8 +222,19 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
   #next(): void {
     if (!this.#keepAlive) return this.#close();
     this.#exchange = undefined;
+    this.#idleSince = this.#now();
     this.#resumeSource();
     this.#parser.resume();
+    if (this.#requestDone && this.#responseDone) this.#awaitHead();
+  }
+
+  /** Part of the next head may be here already. */
+  #awaitHead(): void {
+    if (this.#headSince === undefined && this.#parser.midMessage) this.#headSince = this.#now();
+  }
+
+  #now(): number {
+    return this.#tunnel.pipeline.parts.clock.monotonic();
   }
 
   /** Ends our side, and reads on for a while: a reset would take the response from a client that is still sending. */
@@ -231,16 +259,15 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
   }
 
   /** Answers bytes that are no request: nothing of them is logged but what was wrong. */
-  #refuse(fault: Http1Fault): void {
+  #refuse(fault: Pick<Http1Fault, 'detail'> & { readonly status: number }, text: string, flag: string): void {
     const { pipeline } = this.#tunnel;
     const record = this.#tunnel.newRecord();
-    const text = reasonPhrase(fault.status);
     const server = pipeline.parts.settings().serverHeader;
     const facts = { status: fault.status, text, isGrpc: false, isHead: false, overloaded: false };
     const reply = localReply({ ...facts, server, date: pipeline.date() });
     record.protocol = 'HTTP/1.1';
     record.responseCode = reply.status;
-    record.addFlag('DPE');
+    record.addFlag(flag);
     record.detail = fault.detail;
     record.bytesSent = reply.body.length;
     this.#out.add(responseHead(reply.status, reply.headers, false, 'close'));

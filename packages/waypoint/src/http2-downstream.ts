@@ -10,6 +10,7 @@ import type {
 import { serverSession } from '@ambit/http/h2/session';
 import type { Headers } from '@ambit/http/headers';
 import type { Responder } from './downstream.ts';
+import { IDLE_MS } from './deadlines.ts';
 import { Exchange } from './exchange.ts';
 import type { Live, TunnelContext } from './pipeline.ts';
 import { NO_ENDPOINT } from './telemetry/labels.ts';
@@ -37,9 +38,12 @@ class Http2Downstream implements SessionHandler, Live {
   readonly #tunnel: TunnelContext;
   readonly #exchanges = new Set<Http2Exchange>();
   #session: Http2Session | undefined;
+  /** Since when no stream is open. */
+  #idleSince: number;
 
   constructor(tunnel: TunnelContext) {
     this.#tunnel = tunnel;
+    this.#idleSince = tunnel.pipeline.parts.clock.monotonic();
   }
 
   open(stream: ByteStream): void {
@@ -47,7 +51,10 @@ class Http2Downstream implements SessionHandler, Live {
   }
 
   onRequest(stream: Http2Stream, head: RequestHead, end: boolean): void {
-    const exchange = new Http2Exchange(this.#tunnel, stream, () => this.#exchanges.delete(exchange));
+    const exchange = new Http2Exchange(this.#tunnel, stream, () => {
+      this.#exchanges.delete(exchange);
+      this.#idleSince = this.#tunnel.pipeline.parts.clock.monotonic();
+    });
     this.#exchanges.add(exchange);
     exchange.start(head, end);
   }
@@ -62,6 +69,10 @@ class Http2Downstream implements SessionHandler, Live {
 
   drain(): void {
     this.#session?.drain();
+  }
+
+  tick(now: number): void {
+    if (this.#exchanges.size === 0 && now - this.#idleSince >= IDLE_MS) this.#session?.drain();
   }
 }
 

@@ -4,6 +4,7 @@ import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { ByteStream } from '@ambit/common/net/byte-stream';
 import { splice, type Splice, type SpliceResult } from '@ambit/common/net/splice';
 import { connectionAttributes } from './authorize/attributes.ts';
+import { IDLE_MS } from './deadlines.ts';
 import type { Live, TunnelContext } from './pipeline.ts';
 import type { ExchangeRecord } from './telemetry/exchange-record.ts';
 import { NO_ENDPOINT } from './telemetry/labels.ts';
@@ -27,7 +28,9 @@ export class OpaqueConnection implements Live {
   #endpoint: UpstreamEndpoint | undefined;
   #splice: Splice | undefined;
   #counters: TcpHandles | undefined;
-  #reportTimer: NodeJS.Timeout | undefined;
+  #reported = 0;
+  /** When bytes were last seen to move. */
+  #movedAt: number;
   #reportedSent = 0;
   #reportedReceived = 0;
   /** Read from the client while there was no upstream yet; little, as the stream is paused. */
@@ -41,6 +44,7 @@ export class OpaqueConnection implements Live {
     this.#sni = sni;
     this.#record = tunnel.newRecord();
     this.#record.sni = sni ?? '';
+    this.#movedAt = tunnel.pipeline.parts.clock.monotonic();
   }
 
   /** Runs the connection; never rejects. `early` was read from the client before, to see what it speaks. */
@@ -74,6 +78,16 @@ export class OpaqueConnection implements Live {
   /** An opaque connection has no way to be told: it may finish until the deadline of the program. */
   drain(): void {
     // Nothing to do by design.
+  }
+
+  tick(now: number): void {
+    if (this.#over || this.#splice === undefined) return;
+    if (now - this.#reported >= REPORT_MS) {
+      this.#reported = now;
+      if (this.#report()) this.#movedAt = now;
+    }
+    // As Envoy: closed without a flag.
+    if (now - this.#movedAt >= IDLE_MS) this.#splice.abort(new MeshError('TIMEOUT', 'no bytes for an hour'));
   }
 
   #permitted(): boolean {
@@ -134,7 +148,7 @@ export class OpaqueConnection implements Live {
     this.#splice = splice(this.#stream, stream, (result) => this.#done(result));
     if (this.#clientEnded) stream.end();
     this.#stream.resume();
-    this.#reportTimer = setInterval(() => this.#report(), REPORT_MS).unref();
+    this.#movedAt = this.#tunnel.pipeline.parts.clock.monotonic();
   }
 
   #done(result: SpliceResult): void {
@@ -146,16 +160,18 @@ export class OpaqueConnection implements Live {
     this.#end(undefined);
   }
 
-  /** Adds what was copied since the last report. */
-  #report(): void {
+  /** Adds what was copied since the last report; true when there was something. */
+  #report(): boolean {
     const running = this.#splice;
     const counters = this.#counters;
-    if (running === undefined || counters === undefined) return;
+    if (running === undefined || counters === undefined) return false;
     const received = running.bytesAToB + this.#record.bytesReceived;
     counters.received.inc(received - this.#reportedReceived);
     counters.sent.inc(running.bytesBToA - this.#reportedSent);
+    const moved = received > this.#reportedReceived || running.bytesBToA > this.#reportedSent;
     this.#reportedReceived = received;
     this.#reportedSent = running.bytesBToA;
+    return moved;
   }
 
   #failed(error: MeshError): void {
@@ -176,7 +192,6 @@ export class OpaqueConnection implements Live {
   #end(error: MeshError | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    clearInterval(this.#reportTimer);
     this.#abort.abort();
     if (error !== undefined) this.#stream.destroy(error);
     const { pipeline, series } = this.#tunnel;

@@ -30,6 +30,8 @@ export interface Live {
   recheck(): void;
   /** Takes nothing new; what runs may finish. */
   drain(): void;
+  /** Called every second or so with the time of the monotonic clock: ends what has lasted too long. */
+  tick(now: number): void;
 }
 
 /** What every tunnel of a waypoint shares. */
@@ -84,6 +86,12 @@ export class Pipeline {
   /** Policies have changed. */
   recheck(): void {
     for (const live of this.#live.keys()) live.recheck();
+  }
+
+  /** The one timer of all connections: deadlines of minutes and hours need no timer each. */
+  tick(): void {
+    const now = this.parts.clock.monotonic();
+    for (const live of this.#live.keys()) live.tick(now);
   }
 
   /** Tells every connection to come to its end; resolves when all have, or at the deadline. */

@@ -31,6 +31,8 @@ import { createUpstream } from './upstream/upstream.ts';
 const VERSION = '0.1.0';
 /** Between looks at whether the first certificate has come. */
 const POLL_MS = 100;
+/** Between looks at what has lasted too long. */
+const TICK_MS = 1000;
 const HBONE_POOL = {
   maxStreams: 100,
   idleMs: 300_000,
@@ -88,6 +90,10 @@ export async function startWaypoint(config: WaypointConfig, log: Logger): Promis
     refusals,
     maxConnectionsPerClient,
   });
+  const ticker = setInterval(() => {
+    pipeline.tick();
+    refusals.tick();
+  }, TICK_MS).unref();
   const ads = startConfiguration(config, log, [...meshTypes(mesh).slice(0, 1), ...tables.types()], scope.signal);
   const ready = whenReady(readiness, ads, identity.own, scope.signal);
   const admin = await startAdmin({ config, log, readiness, registry, tables, certificates: identity.cache });
@@ -98,6 +104,7 @@ export async function startWaypoint(config: WaypointConfig, log: Logger): Promis
     upstream.drain();
     hbone.drain();
     listener.close();
+    clearInterval(ticker);
     scope.abort();
     await Promise.all(admin.map((server) => server.close()));
   };
