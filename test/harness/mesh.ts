@@ -3,13 +3,13 @@
  * world when asked for. What it leaves behind when it ends is told, thing by thing.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findKind, type Kind } from '@ambit/common/model/kinds';
-import type { ApiClient, ApplyResult, KubeObject } from '@ambit/standalone/api/client';
+import { ApiClient, type ApplyResult, type KubeObject } from '@ambit/standalone/api/client';
 import { stopMesh } from '@ambit/standalone/down';
 import { startMesh, type StartedMesh } from '@ambit/standalone/up';
 import { createWorld, OUTSIDE_DNS, type OutsideWorld } from '../../demo/outside/world.ts';
@@ -50,7 +50,6 @@ export class TestMesh {
   readonly world: OutsideWorld | undefined;
   readonly #folders: readonly string[];
   readonly #before: readonly string[] = machineTraces();
-  #mesh: StartedMesh | undefined;
 
   constructor(options: TestMeshOptions) {
     this.world =
@@ -67,29 +66,33 @@ export class TestMesh {
   }
 
   get api(): ApiClient {
-    return this.started.api;
+    return new ApiClient(join(this.stateDir, 'api.sock'));
   }
 
-  get started(): StartedMesh {
-    if (this.#mesh === undefined) throw new Error('the mesh has not been started');
-    return this.#mesh;
+  /** The first process of the mesh, as its lock says. */
+  get pid(): number {
+    return Number(at(JSON.parse(readFileSync(join(this.stateDir, 'lock'), 'utf8')), 'pid'));
   }
 
-  /** Starts the mesh, or starts it again. It ends with the test's process unless it is detached. */
-  async start(options: { readonly detach?: boolean } = {}): Promise<StartedMesh> {
+  /** Starts the mesh as this process; it ends with it. */
+  async start(): Promise<StartedMesh> {
     try {
-      this.#mesh = await startMesh({
-        ...options,
+      return await startMesh({
         folders: this.#folders,
         stateDir: this.stateDir,
         ...(this.world === undefined ? {} : { dns: [OUTSIDE_DNS] }),
       });
-      return this.#mesh;
     } catch (error) {
       // uvu says nothing of what a hook throws
       console.error(error);
       throw error;
     }
+  }
+
+  /** `ambit up --detach` in a process of its own: nobody watches the mesh, or cleans up when it dies. */
+  up(): Promise<Ran> {
+    const dns = this.world === undefined ? [] : ['--dns', OUTSIDE_DNS];
+    return this.cli('up', ...this.#folders, '--detach', ...dns);
   }
 
   /** The command line program, as a user runs it. */
@@ -185,7 +188,7 @@ export class TestMesh {
 
   /** Ends the mesh, removes its folder, and gives what was left behind, empty when nothing was. */
   async stop(): Promise<string[]> {
-    const namespaces = this.#mesh === undefined ? new Set<string>() : meshNamespaces(this.#mesh.pid);
+    const namespaces = existsSync(join(this.stateDir, 'lock')) ? meshNamespaces(this.pid) : new Set<string>();
     const result = await stopMesh({ stateDir: this.stateDir });
     const left = [
       ...(result.forced ? ['the mesh had to be ended by force'] : []),

@@ -160,7 +160,7 @@ test('a second mesh with the same state folder is refused in one sentence, and t
     .split('\n')
     .filter((line) => /already running/.test(line));
   assert.is(told.length, 1, ran.err);
-  assert.match(told[0] ?? '', new RegExp(`${mesh.stateDir} \\(process ${mesh.started.pid}\\).*"ambit down" ends it`));
+  assert.match(told[0] ?? '', new RegExp(`${mesh.stateDir} \\(process ${mesh.pid}\\).*"ambit down" ends it`));
   assert.is((await mesh.curl('shop/client', 'http://peer/')).status, 200);
 });
 
