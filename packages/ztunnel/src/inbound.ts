@@ -4,7 +4,6 @@ import { isV6, parseIp } from '@ambit/common/address/ip';
 import type { AuthzAttributes } from '@ambit/common/authz/verdict';
 import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { Workload } from '@ambit/common/model/workload';
-import { encodeProxyHeader } from '@ambit/common/net/proxy-protocol';
 import type { ByteStream } from '@ambit/common/net/byte-stream';
 import { socketStream } from '@ambit/common/net/socket-stream';
 import { splice } from '@ambit/common/net/splice';
@@ -17,6 +16,7 @@ import type { InboundDeliver } from './decision.ts';
 import { inboundFacts } from './inbound-facts.ts';
 import { failedOutcome, spliceOutcome } from './outcome.ts';
 import type { PodContext } from './pod-context.ts';
+import { encodeProxyHeader } from './proxy-protocol.ts';
 import type { ConnectionRecord } from './telemetry/connection-record.ts';
 import { forwardedHost, responseHeaders } from './tunnel-head.ts';
 

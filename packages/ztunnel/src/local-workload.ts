@@ -1,5 +1,4 @@
 import { MeshError } from '@ambit/common/errors';
-import { awaitLocalWorkload, findLocalWorkload } from '@ambit/common/mesh/local-workload';
 import type { MeshStore } from '@ambit/common/mesh/store';
 import type { Workload } from '@ambit/common/model/workload';
 
@@ -25,17 +24,44 @@ export interface LocalWorkload {
   get(): Promise<Workload>;
 }
 
-/** @param node only workloads of this node count; all when empty. */
-export function localWorkload(store: MeshStore, pod: PodInfo, node: string): LocalWorkload {
-  const current = (): Workload | undefined => findLocalWorkload(store, pod, node);
+/**
+ * Looks for a workload of the pod's name, namespace and service account: all three must agree.
+ * @param node only workloads of this node count; all when empty.
+ */
+export function localWorkload(
+  store: MeshStore,
+  pod: Omit<PodInfo, 'uid'>,
+  node: string,
+  waitMs: number = WAIT_MS,
+): LocalWorkload {
+  const current = (): Workload | undefined =>
+    store
+      .workloadsNamed(pod.namespace, pod.name)
+      .find((one) => one.serviceAccount === pod.serviceAccount && (node === '' || one.node === node));
   const get = async (): Promise<Workload> => {
-    const found = current() ?? (await awaitLocalWorkload(store, pod, node, AbortSignal.timeout(WAIT_MS)));
+    const found = current() ?? (await arrival(store, current, waitMs));
     if (found !== undefined) return found;
     const where = node === '' ? '' : ` on node ${node}`;
     throw new MeshError(
       'NO_IDENTITY',
-      `failed to fetch information about local workload: the control plane has not told of pod ${pod.namespace}/${pod.name} (service account ${pod.serviceAccount})${where} within ${WAIT_MS} ms`,
+      `failed to fetch information about local workload: the control plane has not told of pod ${pod.namespace}/${pod.name} (service account ${pod.serviceAccount})${where} within ${waitMs} ms`,
     );
   };
   return { current, get };
+}
+
+/** What `find` gives as soon as it gives something; undefined when the time is over. */
+function arrival(store: MeshStore, find: () => Workload | undefined, withinMs: number): Promise<Workload | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Workload | undefined>();
+  const finish = (workload: Workload | undefined): void => {
+    unsubscribe();
+    clearTimeout(timer);
+    resolve(workload);
+  };
+  const unsubscribe = store.onChange(({ upserted }) => {
+    const workload = upserted.length === 0 ? undefined : find();
+    if (workload !== undefined) finish(workload);
+  });
+  const timer = setTimeout(() => finish(undefined), withinMs);
+  return promise;
 }

@@ -7,7 +7,6 @@ import type { Policy } from '../model/policy.ts';
 import { STANDARD_LOAD_BALANCING, type Service } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 import { type WireInput, message } from '../proto/load.ts';
-import { awaitLocalWorkload, findLocalWorkload } from './local-workload.ts';
 import { type MeshChange, MeshStore } from './store.ts';
 
 const ip = (text: string): IpAddress => {
@@ -111,21 +110,6 @@ test('ZT-XDS-12 removing a workload drops its endpoint', () => {
   store.applyAddresses([], ['a']);
   assert.equal(endpoints(store), ['b']);
   assert.is(store.workload(workload('a').uid), undefined);
-});
-
-test('ZT-ST-02 waiting for a workload: at once, on arrival, or none when the time is over', async () => {
-  const pod = { name: 'a', namespace: 'ns', serviceAccount: 'default' };
-  const store = storeOf(workload('x'));
-  const give = new AbortController();
-  const late = awaitLocalWorkload(store, pod, 'n1', give.signal);
-  store.applyAddresses(up(workload('other-node', { name: 'a', node: 'n2' })), []);
-  store.applyAddresses(up(workload('a', { node: 'n1' })), []);
-  assert.is((await late)?.uid, 'a');
-  assert.is((await awaitLocalWorkload(store, pod, 'n1', give.signal))?.uid, 'a');
-  const never = awaitLocalWorkload(store, { ...pod, name: 'no' }, 'n1', give.signal);
-  give.abort();
-  assert.is(await never, undefined);
-  assert.is(findLocalWorkload(store, { ...pod, serviceAccount: 'else' }, 'n1'), undefined);
 });
 
 test('ZT-ST-03 by address: the workload, the service by VIP, nothing in other networks', () => {

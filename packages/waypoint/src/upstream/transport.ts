@@ -6,7 +6,6 @@ import type { Credentials } from '@ambit/common/identity/credentials';
 import type { ByteStream } from '@ambit/common/net/byte-stream';
 import { toDuplex } from '@ambit/common/net/duplex';
 import { socketStream } from '@ambit/common/net/socket-stream';
-import { tuneSocket } from '@ambit/common/net/socket-options';
 import type { HbonePool, Tunnel } from '@ambit/hbone/index';
 import { Headers } from '@ambit/http/headers';
 import type { UpstreamConnection, UpstreamEndpoint } from './contract.ts';
@@ -123,7 +122,7 @@ function dial(endpoint: UpstreamEndpoint, signal: AbortSignal): Promise<Socket> 
   };
   const onConnect = (): void => {
     cleanUp();
-    tuneSocket(socket);
+    socket.setNoDelay(true);
     resolve(socket);
   };
   const onError = (error: Error): void => {

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { HostPort } from '../address/host-port.ts';
-import { parseIp } from '../address/ip.ts';
+import type { HostPort } from '@ambit/common/address/host-port';
+import { parseIp } from '@ambit/common/address/ip';
 import { encodeProxyHeader } from './proxy-protocol.ts';
 
 function at(text: string, port: number): HostPort {

@@ -1,5 +1,5 @@
-import type { HostPort } from '../address/host-port.ts';
-import { ipToBytes } from '../address/ip.ts';
+import type { HostPort } from '@ambit/common/address/host-port';
+import { ipToBytes } from '@ambit/common/address/ip';
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const VERSION_2_PROXY = 0x21;
