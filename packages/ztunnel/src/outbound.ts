@@ -2,10 +2,11 @@ import type { Socket } from 'node:net';
 import { formatHostPort, type HostPort } from '@ambit/common/address/host-port';
 import { isLoopback } from '@ambit/common/address/ip';
 import { asMeshError, MeshError } from '@ambit/common/errors';
-import type { Workload } from '@ambit/common/model/workload';
+import type { Workload, WorkloadUid } from '@ambit/common/model/workload';
 import type { ByteStream } from '@ambit/common/net/byte-stream';
 import { socketStream } from '@ambit/common/net/socket-stream';
 import { splice } from '@ambit/common/net/splice';
+import { openInner, type Tunnel } from '@ambit/hbone/index';
 import { capturedDestination, peerOf } from './capture/original-dst.ts';
 import { classifyOutbound } from './classify/outbound.ts';
 import { workloadIdentity } from './classify/next-hop.ts';
@@ -15,9 +16,8 @@ import type { LiveConnection } from './live-connections.ts';
 import { failedOutcome, spliceOutcome } from './outcome.ts';
 import type { PodContext } from './pod-context.ts';
 import type { ConnectionFacts } from './telemetry/connection-record.ts';
-import { UNKNOWN_PARTY, workloadParty } from './telemetry/traffic-labels.ts';
-import { openInnerTunnel } from './inner-tunnel.ts';
-import { requestHeaders } from './tunnel-head.ts';
+import { baggageParty, UNKNOWN_PARTY, workloadParty } from './telemetry/traffic-labels.ts';
+import { peerBaggage, requestHeaders } from './tunnel-head.ts';
 
 /** A connection may need an address and then a host name; more rounds would be a loop. */
 const MAX_ROUNDS = 4;
@@ -64,12 +64,17 @@ function refuseOwnPorts({ ownPorts }: PodContext, destination: HostPort): void {
 }
 
 /** Asks the pure decision again until it lacks nothing. */
-async function decide(context: PodContext, source: Workload, destination: HostPort): Promise<OutboundRoute> {
+async function decide(
+  context: PodContext,
+  source: Workload,
+  destination: HostPort,
+  avoid?: WorkloadUid,
+): Promise<OutboundRoute> {
   const { view, config } = context;
   let fetched: Fetched = config.onDemand ? { ...NOTHING_FETCHED, asked: new Set() } : NOTHING_FETCHED;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const decision: OutboundDecision = classifyOutbound(
-      { view, source, fetched, random: Math.random, network: config.network, hbonePort: PORTS.hbone },
+      { view, source, fetched, random: Math.random, avoid, network: config.network, hbonePort: PORTS.hbone },
       destination,
     );
     if (decision.kind === 'reject') throw new MeshError(decision.code, decision.reason);
@@ -79,30 +84,78 @@ async function decide(context: PodContext, source: Workload, destination: HostPo
   throw new MeshError('INTERNAL', `no decision after ${MAX_ROUNDS} rounds of fetching`);
 }
 
-/** Opens the next hop and copies; from here on the connection has a full record. */
+/** Nothing of the application has been sent before a next hop is open, so a failure is answered by one more attempt elsewhere. */
 async function deliver(
+  context: PodContext,
+  captured: Captured,
+  workload: Workload,
+  route: OutboundRoute,
+): Promise<void> {
+  const failure = await attempt(context, captured, workload, route);
+  if (failure === undefined) return;
+  const other = failure.kind.retry ? await anotherRoute(context, captured, workload, route) : undefined;
+  const again = other === undefined ? failure : await attempt(context, captured, workload, other);
+  if (again !== undefined) captured.client.destroy(again);
+}
+
+/** Only a service has another endpoint, and only while this pod is served. */
+async function anotherRoute(
+  context: PodContext,
+  { destination }: Captured,
+  workload: Workload,
+  { service, workload: failed }: OutboundRoute,
+): Promise<OutboundRoute | undefined> {
+  if (service === undefined || failed === undefined || context.drain.draining.aborted) return undefined;
+  try {
+    return await decide(context, workload, destination, failed.uid);
+  } catch {
+    // There is no other endpoint: the failure of the first is the one to tell.
+    return undefined;
+  }
+}
+
+/** Opens the next hop and copies, under a full record of its own; gives why it could not. */
+async function attempt(
   context: PodContext,
   { client, source, destination }: Captured,
   workload: Workload,
   route: OutboundRoute,
-): Promise<void> {
-  const record = context.telemetry.open(factsOf(workload, source, route));
-  const { connections } = context;
+): Promise<MeshError | undefined> {
+  const { connections, telemetry } = context;
+  // Who is at the far end of a tunnel in a tunnel is known only when it is open.
+  let record = route.kind === 'double-hbone' ? undefined : telemetry.open(factsOf(workload, source, route));
   const entry = connections.add('outbound', live(source, destination, route), (error) => client.destroy(error));
   try {
     const upstream = await openUpstream(context, source, workload, route);
-    const copy = splice(client, upstream, (result) => {
+    const running = (record ??= telemetry.open({ ...factsOf(workload, source, route), ...farEnd(upstream) }));
+    const copy = splice(client, upstream.stream, (result) => {
       connections.remove(entry);
-      record.complete(spliceOutcome(result));
+      running.complete(spliceOutcome(result));
     });
     entry.cut = (error) => copy.abort(error);
-    record.measure(copy);
+    running.measure(copy);
     client.resume();
+    return undefined;
   } catch (error) {
     connections.remove(entry);
+    record ??= telemetry.open(factsOf(workload, source, route));
     record.complete(failedOutcome(error));
-    client.destroy();
+    return asMeshError(error);
   }
+}
+
+interface Upstream {
+  readonly stream: ByteStream;
+  /** The tunnel inside the tunnel; undefined for other routes. */
+  readonly inner: Tunnel | undefined;
+}
+
+/** Behind a gateway only the peer itself can say who it is. */
+function farEnd({ inner }: Upstream): Partial<ConnectionFacts> {
+  if (inner === undefined) return {};
+  const baggage = peerBaggage(inner.headers);
+  const party = { ...baggageParty(baggage), name: baggage.workloadName ?? '' };
+  return { destination: party, destinationPrincipal: inner.peer };
 }
 
 async function openUpstream(
@@ -110,19 +163,21 @@ async function openUpstream(
   source: HostPort,
   workload: Workload,
   route: OutboundRoute,
-): Promise<ByteStream> {
+): Promise<Upstream> {
   const signal = context.drain.aborted;
-  if (route.kind === 'tcp') return socketStream(await context.sockets.dial(route.hop, { signal }));
-  const identity = workloadIdentity(workload);
-  const credentials = await context.credentials.credentials(identity);
-  const head = {
-    authority: route.authority,
-    headers: requestHeaders({ workload, client: source, host: route.service?.hostname }),
-  };
+  if (route.kind === 'tcp')
+    return { stream: socketStream(await context.sockets.dial(route.hop, { signal })), inner: undefined };
+  const credentials = await context.credentials.credentials(workloadIdentity(workload));
+  const { authority } = route;
+  const describe = { workload, client: source, host: route.service?.hostname };
   const target = { address: route.hop, accept: route.accept, source: source.ip };
+  const head = { authority, headers: requestHeaders(describe) };
   const tunnel = await context.pool.open(credentials, target, head, signal);
-  if (route.kind === 'hbone') return tunnel;
-  return openInnerTunnel(tunnel, { credentials, accept: route.innerAccept, head, network: context.config.network });
+  if (route.kind === 'hbone') return { stream: tunnel, inner: undefined };
+  const headers = requestHeaders({ ...describe, originNetwork: context.config.network });
+  const innerTarget = { credentials, accept: route.innerAccept, head: { authority, headers } };
+  const inner = await openInner(tunnel, innerTarget, signal);
+  return { stream: inner, inner };
 }
 
 function factsOf(workload: Workload, source: HostPort, route: OutboundRoute): ConnectionFacts {

@@ -16,7 +16,10 @@ export function requestHeaders(part: {
   readonly client: HostPort;
   /** The service that the client addressed. */
   readonly host: string | undefined;
+  /** Our network, even when it has no name; told only inside a tunnel in a tunnel. */
+  readonly originNetwork?: string;
 }): Headers {
+  const { originNetwork } = part;
   return new Headers([
     'baggage',
     formatBaggage(baggageOf(part.workload)),
@@ -24,6 +27,7 @@ export function requestHeaders(part: {
     formatForwarded(part.client, part.host),
     'traceparent',
     newTraceparent(),
+    ...(originNetwork === undefined ? [] : ['x-forwarded-network', originNetwork]),
   ]);
 }
 

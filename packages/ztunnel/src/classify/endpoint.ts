@@ -1,7 +1,7 @@
 import { type IpAddress, isV6 } from '@ambit/common/address/ip';
 import type { Endpoint, MeshView } from '@ambit/common/mesh/view';
 import type { LoadBalancing, LoadBalancingScope, Service, ServicePort } from '@ambit/common/model/service';
-import type { Workload } from '@ambit/common/model/workload';
+import type { Workload, WorkloadUid } from '@ambit/common/model/workload';
 import type { Fetched, Need } from '../decision.ts';
 
 /** Standard: the service must define the port. Waypoint: an endpoint with an application tunnel takes any port. */
@@ -13,6 +13,8 @@ export interface EndpointRequest {
   readonly servicePort: number;
   readonly mode: ResolutionMode;
   readonly random: () => number;
+  /** An endpoint that this connection has tried in vain. */
+  readonly avoid?: WorkloadUid | undefined;
 }
 
 export interface ChosenEndpoint {
@@ -37,6 +39,7 @@ export function chooseEndpoint(view: MeshView, service: Service, request: Endpoi
 
 function isEligible(endpoint: Endpoint, port: ServicePort | undefined, request: EndpointRequest): boolean {
   const { workload, ports } = endpoint;
+  if (workload.uid === request.avoid) return false;
   const reachable = workload.addresses.length > 0 || workload.hostname !== '';
   const behindGateway = workload.network !== request.source.network && workload.networkGateway !== undefined;
   if (!reachable && !behindGateway) return false;

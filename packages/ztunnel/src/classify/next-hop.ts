@@ -4,7 +4,7 @@ import { parseSpiffe, type SpiffeId, spiffeId } from '@ambit/common/identity/spi
 import type { MeshView } from '@ambit/common/mesh/view';
 import { type NetworkAddress, type Service, serviceKey } from '@ambit/common/model/service';
 import type { GatewayAddress } from '@ambit/common/model/waypoint';
-import type { Workload } from '@ambit/common/model/workload';
+import type { Workload, WorkloadUid } from '@ambit/common/model/workload';
 import type { ErrorCode } from '@ambit/common/errors';
 import type { Fetched, Need } from '../decision.ts';
 import { chooseAddress, chooseEndpoint, type ResolutionMode } from './endpoint.ts';
@@ -15,6 +15,8 @@ export interface HopContext {
   readonly source: Workload;
   readonly fetched: Fetched;
   readonly random: () => number;
+  /** The workload of a next hop that this connection has tried in vain. */
+  readonly avoid?: WorkloadUid | undefined;
 }
 
 /** One workload chosen to receive the connection. */
@@ -60,7 +62,12 @@ interface ServiceTarget {
 }
 
 function resolveService(context: HopContext, service: Service, target: ServiceTarget): Resolved {
-  const chosen = chooseEndpoint(context.view, service, { ...target, source: context.source, random: context.random });
+  const chosen = chooseEndpoint(context.view, service, {
+    ...target,
+    source: context.source,
+    random: context.random,
+    avoid: context.avoid,
+  });
   if (chosen === undefined) return NONE;
   return withAddress(context, { ...chosen, service }, target.asked);
 }
