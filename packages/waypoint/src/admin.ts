@@ -20,7 +20,7 @@ export interface AdminParts {
 const OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 const JSON_TYPE = 'application/json';
 
-/** Starts the three servers beside the traffic: metrics and readiness for everybody, administration for this machine. */
+/** Starts the servers beside the traffic: metrics and readiness for everybody, administration for this machine. */
 export function startAdmin(parts: AdminParts): Promise<AdminServer[]> {
   const { config, readiness, registry } = parts;
   const metrics = (): AdminReply => ({ status: 200, contentType: OPENMETRICS, body: registry.render() });
@@ -37,6 +37,7 @@ export function startAdmin(parts: AdminParts): Promise<AdminServer[]> {
       port: config.metricsPort,
       routes: { '/stats/prometheus': metrics, '/metrics': metrics },
     }),
+    startAdminServer({ host: everywhere, port: config.envoyMetricsPort, routes: { '/stats/prometheus': metrics } }),
     startAdminServer({ host: everywhere, port: config.readyPort, routes: { '/healthz/ready': ready } }),
     startAdminServer({
       host: '127.0.0.1',

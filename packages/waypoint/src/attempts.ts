@@ -7,6 +7,9 @@ const BACKOFF_MAX_MS = 250;
 /** Rounds of waiting for a first DNS answer. */
 const MAX_WAITS = 3;
 
+/** CANCELLED and UNAVAILABLE in response headers: the default retry policy takes them up. */
+export const isRetriableGrpc = (status: string | undefined): boolean => status === '1' || status === '14';
+
 /** How often one request was tried, and where. */
 export class Attempts {
   readonly #tried: UpstreamEndpoint[] = [];

@@ -38,6 +38,7 @@ export interface WaypointConfig {
   readonly maxTunnelsPerClient: number;
   readonly hbonePort: number;
   readonly metricsPort: number;
+  readonly envoyMetricsPort: number;
   readonly readyPort: number;
   readonly adminPort: number;
 }
@@ -77,6 +78,12 @@ const TABLE = {
   ),
   hbonePort: row('HBONE_PORT', port, 15_008, 'where tunnels arrive'),
   metricsPort: row('METRICS_PORT', port, 15_020, '/stats/prometheus'),
+  envoyMetricsPort: row(
+    'ENVOY_PROMETHEUS_PORT',
+    port,
+    15_090,
+    'the same metrics, where scrape configurations of Istio look for a proxy',
+  ),
   readyPort: row('READY_PORT', port, 15_021, '/healthz/ready'),
   adminPort: row('ADMIN_PORT', port, 15_000, 'administration, on localhost'),
 };

@@ -424,6 +424,27 @@ test('interim responses of the backend reach the client', async () => {
   assert.is(client.received, 'HTTP/1.1 100 Continue\r\n\r\n');
 });
 
+test('dry-run and AUDIT policies enforce nothing and tell of each decision in one line', async () => {
+  const bed = new TestBed();
+  const dry = { ...policy('DENY', header(':method', 'GET')), name: 'dry', dryRun: true };
+  bed.setPolicies(dry, { ...policy('AUDIT', header(':path', '/get')), name: 'audit' });
+  await send(bed, GET);
+  assert.is(bed.upstream.requests.length, 1);
+  assert.is(bed.explained.length, 1);
+  assert.match(
+    bed.explained[0] ?? '',
+    /info\tauthz\tdry-run: deny policy match\t.*src\.identity=.*method="GET" path="\/get".* matched="AUDIT egress\/audit rule 0, DENY egress\/dry rule 0" decision="allowed"/,
+  );
+  bed.pipeline.recheck();
+  assert.is(bed.explained.length, 1, 'a request that runs was decided on already');
+  bed.setPolicies({ ...dry, action: 'ALLOW' });
+  await send(bed, GET);
+  assert.match(bed.explained[1] ?? '', /\tdry-run: allow policy match\t/);
+  bed.setPolicies({ ...dry, action: 'AUDIT', dryRun: false });
+  await send(bed, GET);
+  assert.match(bed.explained[2] ?? '', /\taudit: policy match\t/);
+});
+
 test('a policy change ends an exchange that it no longer allows', async () => {
   const bed = new TestBed();
   const client = await send(bed, GET);

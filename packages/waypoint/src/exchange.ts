@@ -5,7 +5,7 @@ import { asMeshError, MeshError } from '@ambit/common/errors';
 import type { RequestHead, ResponseHead, StreamHandler } from '@ambit/http/h2/contract';
 import type { Headers } from '@ambit/http/headers';
 import type { Http1Fault } from '@ambit/http/h1/contract';
-import { Attempts } from './attempts.ts';
+import { Attempts, isRetriableGrpc } from './attempts.ts';
 import { forwardedAddress, RequestAttributes } from './authorize/attributes.ts';
 import type { DownstreamRequest, Responder } from './downstream.ts';
 import type { TunnelContext } from './pipeline.ts';
@@ -20,9 +20,6 @@ import { downstreamHeaders } from './transform/response-headers.ts';
 import { failureAfterResponse, failureBeforeResponse } from './transform/upstream-failure.ts';
 import { hostWithoutPort, NO_HEAD, refuseRequest, upstreamProtocol } from './transform/admission.ts';
 import type { UpstreamEndpoint, UpstreamStream } from './upstream/contract.ts';
-
-/** gRPC statuses in response headers that the default retry policy takes up: CANCELLED, UNAVAILABLE. */
-const RETRIABLE_GRPC: ReadonlySet<string> = new Set(['1', '14']);
 
 /**
  * One HTTP request: authorize → transform → upstream → deliver → record, with the attempt loop.
@@ -48,6 +45,7 @@ export class Exchange implements StreamHandler {
   #retryTimer: NodeJS.Timeout | undefined;
   /** The attempt under way is given up; the next begins when it is closed. */
   #givenUp = false;
+  readonly #wantsUpgrade: boolean;
   #requestEnded: boolean;
   #requestTrailers: Headers | undefined;
   #responseTrailers: Headers | undefined;
@@ -58,6 +56,7 @@ export class Exchange implements StreamHandler {
     this.#tunnel = tunnel;
     this.#responder = responder;
     this.#request = request;
+    this.#wantsUpgrade = request.upgrade === 'websocket';
     this.#requestEnded = request.ended;
     this.#record = tunnel.newRecord();
   }
@@ -98,7 +97,7 @@ export class Exchange implements StreamHandler {
     if (this.#attributes === undefined) return true;
     const { pipeline, service } = this.#tunnel;
     const verdict = evaluate(pipeline.parts.policies.for(service), this.#attributes);
-    if (verdict.shadow.length > 0) this.#tunnel.tellShadow(verdict, this.#record);
+    if (this.#phase === 'waiting') this.#tunnel.tellShadow(verdict, this.#record);
     if (verdict.allowed) return true;
     this.#tunnel.explainDenial(verdict, this.#record);
     const detail = envoyDenialDetail(verdict);
@@ -110,6 +109,11 @@ export class Exchange implements StreamHandler {
   /** Policies have changed while this exchange runs. */
   recheck(): void {
     if (this.#phase !== 'over') this.#permitted();
+  }
+
+  /** What the metrics should know before the end. */
+  report(): void {
+    this.#tunnel.reportHttp(this.#record, this.#endpoint ?? NO_ENDPOINT);
   }
 
   #transform(path: string): void {
@@ -169,10 +173,6 @@ export class Exchange implements StreamHandler {
     else if (ready) this.#responder.resume();
   }
 
-  get #wantsUpgrade(): boolean {
-    return this.#request.upgrade === 'websocket';
-  }
-
   #endUpstream(): void {
     const stream = this.#stream;
     if (stream === undefined) return;
@@ -185,6 +185,7 @@ export class Exchange implements StreamHandler {
   onRequestData(chunk: Uint8Array): void {
     this.#record.bytesReceived += chunk.length;
     if (this.#phase === 'over') return;
+    this.#record.grpc?.request.push(chunk);
     const stream = this.#phase === 'waiting' || this.#givenUp ? undefined : this.#stream;
     if (this.#phase !== 'responding') this.#replay.add(chunk, stream === undefined);
     if (stream === undefined || !stream.write(chunk)) this.#responder.pause();
@@ -221,7 +222,7 @@ export class Exchange implements StreamHandler {
     if (head.status === 101) return this.#upgrade(head);
     if (head.status < 200) return this.#responder.interim(head);
     const grpcStatus = head.headers.get('grpc-status');
-    if (end && grpcStatus !== undefined && RETRIABLE_GRPC.has(grpcStatus) && this.#canRetry()) {
+    if (end && isRetriableGrpc(grpcStatus) && this.#canRetry()) {
       this.#givenUp = true;
       return;
     }
@@ -258,6 +259,7 @@ export class Exchange implements StreamHandler {
   onData(chunk: Uint8Array): void {
     if (this.#phase !== 'responding') return;
     this.#record.bytesSent += chunk.length;
+    this.#record.grpc?.response.push(chunk);
     if (!this.#responder.write(chunk)) this.#stream?.pause();
   }
 

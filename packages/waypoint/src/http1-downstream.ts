@@ -103,6 +103,7 @@ export class Http1Downstream implements ByteSink, Http1Handler<Http1RequestHead>
   }
 
   tick(now: number): void {
+    this.#exchange?.report();
     if (this.#mode !== 'http' || !this.#requestDone || !this.#responseDone) return;
     if (this.#headSince !== undefined) {
       if (now - this.#headSince >= HEAD_MS) this.#refuse(HEAD_TIMEOUT, 'request header timeout', '');

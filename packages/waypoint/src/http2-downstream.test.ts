@@ -207,4 +207,36 @@ test('a draining waypoint says GOAWAY and lets streams finish', async () => {
   assert.is(answer.head?.status, 200);
 });
 
+test('gRPC messages are counted, those of a stream while it lasts', async () => {
+  const bed = new TestBed();
+  const [, stream] = await send(
+    open(bed),
+    { method: 'POST', headers: new Headers(['content-type', 'application/grpc']) },
+    false,
+  );
+  const message = Buffer.from([0, 0, 0, 0, 2, 0x61, 0x62]);
+  stream.write(message);
+  stream.write(message.subarray(0, 3));
+  await settle();
+  bed.upstream.last.head200({ status: 200, headers: new Headers(['content-type', 'application/grpc']) }, false);
+  for (let i = 0; i < 3; i++) bed.upstream.last.handler.onData(message);
+  bed.pipeline.tick();
+  const counted = (direction: string, messages: number): void => {
+    const series = new RegExp(
+      `istio_${direction}_messages_total\\{reporter="waypoint",[^}]*request_protocol="grpc",response_flags="-",connection_security_policy="none"\\} ${messages}\n`,
+    );
+    assert.match(bed.registry.render(), series);
+  };
+  counted('request', 1);
+  counted('response', 3);
+  stream.write(message.subarray(3));
+  stream.end();
+  await settle();
+  bed.upstream.last.handler.onTrailers?.(new Headers(['grpc-status', '0']));
+  bed.upstream.last.handler.onEnd();
+  await settle();
+  counted('request', 2);
+  counted('response', 3);
+});
+
 test.run();

@@ -72,6 +72,7 @@ class Http2Downstream implements SessionHandler, Live {
   }
 
   tick(now: number): void {
+    for (const exchange of this.#exchanges) exchange.report();
     if (this.#exchanges.size === 0 && now - this.#idleSince >= IDLE_MS) this.#session?.drain();
   }
 }
@@ -111,6 +112,10 @@ class Http2Exchange implements StreamHandler, Responder {
 
   recheck(): void {
     this.#exchange?.recheck();
+  }
+
+  report(): void {
+    this.#exchange?.report();
   }
 
   // ── StreamHandler: the request ──

@@ -1,5 +1,4 @@
 import { formatHostPort } from '@ambit/common/address/host-port';
-import { describeVerdict } from '@ambit/common/authz/explain';
 import type { Verdict } from '@ambit/common/authz/verdict';
 import { Drain } from '@ambit/common/lifecycle/drain';
 import type { MeshView } from '@ambit/common/mesh/view';
@@ -14,7 +13,7 @@ import { AccessLog } from './telemetry/access-log.ts';
 import { ExchangeRecord } from './telemetry/exchange-record.ts';
 import type { EndpointFacts } from './telemetry/labels.ts';
 import type { PairSeries, WaypointMetrics } from './telemetry/metrics.ts';
-import { denialFields, denialMessage } from './telemetry/denial.ts';
+import { denialFields, denialMessage, shadowFields, shadowMessage } from './telemetry/denial.ts';
 import { HttpDate } from './transform/http-date.ts';
 import type { Upstream } from './upstream/contract.ts';
 
@@ -165,11 +164,16 @@ export class TunnelContext {
     this.series.endpoint(endpoint).observe(record);
   }
 
-  /** Tells of policies that matched and are not enforced: dry-run and AUDIT. */
+  /** Metrics of an HTTP request that still runs. */
+  reportHttp(record: ExchangeRecord, endpoint: EndpointFacts): void {
+    if (record.grpc !== undefined) this.series.endpoint(endpoint).messages(record);
+  }
+
+  /** Tells of policies that matched and are not enforced, dry-run and AUDIT: one line for one decision. */
   tellShadow(verdict: Verdict, record: ExchangeRecord): void {
     const { authzLog } = this.pipeline.parts;
-    if (!authzLog.enabled('debug')) return;
-    authzLog.debug(describeVerdict(verdict), denialFields(verdict, this.facts, this.destination, record));
+    if (verdict.shadow.length === 0 || !authzLog.enabled('info')) return;
+    authzLog.info(shadowMessage(verdict), shadowFields(verdict, this.facts, this.destination, record));
   }
 
   /** The one line that explains a denial. */

@@ -32,6 +32,25 @@ export function denialFields(
   };
 }
 
+/** What the policies that are not enforced would have decided, the strictest first; AUDIT decides nothing. */
+export function shadowMessage({ shadow }: Verdict): string {
+  if (shadow.some(({ action }) => action === 'DENY')) return 'dry-run: deny policy match';
+  return shadow.some(({ action }) => action === 'ALLOW') ? 'dry-run: allow policy match' : 'audit: policy match';
+}
+
+/** Who wanted what, every such policy that matched, and what the enforced ones decided. */
+export function shadowFields(...[verdict, facts, destination, record]: Parameters<typeof denialFields>): LogFields {
+  const named = verdict.shadow.slice(0, MAX_CONSIDERED);
+  const more = verdict.shadow.length - named.length;
+  const matched = named.map(({ action, policy, rule }) => `${action} ${policy} rule ${rule}`).join(', ');
+  return {
+    ...denialFields(verdict, facts, destination, record),
+    matched: matched + (more > 0 ? `, and ${more} more` : ''),
+    considered: undefined,
+    decision: verdict.allowed ? 'allowed' : 'denied',
+  };
+}
+
 function considered(verdict: Verdict): string | undefined {
   const all = verdict.explanation?.considered ?? [];
   if (all.length === 0) return undefined;

@@ -1,4 +1,5 @@
 import type { Headers } from '@ambit/http/headers';
+import { GrpcMessages } from './grpc-messages.ts';
 import { headerBytes } from './wire-size.ts';
 
 /**
@@ -40,6 +41,8 @@ export class ExchangeRecord {
   sni = '';
   routeName = '';
   isGrpc = false;
+  /** Messages of a gRPC call. */
+  grpc: GrpcMessages | undefined = undefined;
   /** grpc-status of the response. */
   grpcStatus = '';
 
@@ -74,6 +77,7 @@ export function describeRequest(record: ExchangeRecord, request: RequestSummary)
   record.userAgent = headers.get('user-agent') ?? '';
   record.xForwardedFor = headers.get('x-forwarded-for') ?? '';
   record.isGrpc = isGrpcContentType(headers.get('content-type'));
+  if (record.isGrpc) record.grpc = new GrpcMessages();
   record.requestBytes = request.method.length + request.target.length + headerBytes(headers);
 }
 

@@ -41,6 +41,8 @@ export class WaypointMetrics {
   readonly #duration: Family;
   readonly #requestBytes: Family;
   readonly #responseBytes: Family;
+  readonly #requestMessages: Family;
+  readonly #responseMessages: Family;
   readonly #opened: Family;
   readonly #closed: Family;
   readonly #sent: Family;
@@ -54,6 +56,8 @@ export class WaypointMetrics {
     this.#duration = histogram('istio_request_duration_milliseconds', 'Duration of requests');
     this.#requestBytes = histogram('istio_request_bytes', 'Size of requests with headers');
     this.#responseBytes = histogram('istio_response_bytes', 'Size of responses with headers');
+    this.#requestMessages = registry.counter('istio_request_messages_total', 'gRPC messages of clients', TCP_LABELS);
+    this.#responseMessages = registry.counter('istio_response_messages_total', 'gRPC messages to clients', TCP_LABELS);
     this.#opened = registry.counter('istio_tcp_connections_opened_total', 'Connections opened', TCP_LABELS);
     this.#closed = registry.counter('istio_tcp_connections_closed_total', 'Connections closed', TCP_LABELS);
     this.#sent = registry.counter('istio_tcp_sent_bytes_total', 'Bytes sent to clients', TCP_LABELS);
@@ -84,6 +88,12 @@ export class WaypointMetrics {
       requestBytes: this.#requestBytes.with(values),
       responseBytes: this.#responseBytes.with(values),
     };
+  }
+
+  /** Adds gRPC messages to the series with these label values. */
+  messages(values: readonly string[], request: number, response: number): void {
+    this.#requestMessages.with(values).inc(request);
+    this.#responseMessages.with(values).inc(response);
   }
 
   /** The TCP series with these label values. */
@@ -161,6 +171,15 @@ export class EndpointSeries {
     handles.duration.observe(record.durationMs);
     handles.requestBytes.observe(record.requestBytes);
     handles.responseBytes.observe(record.responseBytes);
+    this.messages(record);
+  }
+
+  /** Counts the gRPC messages since the last time: streams are long, and are not waited for. */
+  messages(record: ExchangeRecord): void {
+    record.grpc?.tell((request, response) => {
+      const flags = record.flags === '' ? '-' : record.flags;
+      this.#metrics.messages([...this.#values, 'grpc', flags, this.#security], request, response);
+    });
   }
 
   /** The counters of an opaque connection that ended, or began, with these flags. */
