@@ -125,6 +125,33 @@ else {
       ['status --state /nowhere', 1, NOTHING, /no mesh is running here .*ambit up FOLDER/],
     ]));
 
+  test('a mesh that is left running tells by its exit code that its YAML is refused or its pods fail', async () => {
+    const state = join(FOLDER, 'second');
+    const pod = `apiVersion: v1\nkind: Pod\nmetadata: { name: crash }\nspec: { containers: [{ name: a, image: x, command: [sh, -c, "echo boom; exit 3"] }] }\n`;
+    writeFileSync(join(FOLDER, 'refused.yaml'), ENTRY.replace('[api.example.org]', 'x'));
+    writeFileSync(join(FOLDER, 'crash.yaml'), pod);
+    const hint = '"ambit status" shows how it is, "ambit down" ends it';
+    await check([
+      [
+        `up refused.yaml -d --state ${state}`,
+        65,
+        /^✔ the mesh runs: 1 of 1/,
+        /refused\.yaml:6:10: spec\.hosts: expected a list[^]*nothing of .* is in force yet/,
+      ],
+      [`up refused.yaml -d --state ${state}`, 1, NOTHING, /a mesh is already running with the state folder/],
+      [`down --state ${state}`, 0, /^the mesh has ended\n$/, /^.*$/s],
+      [
+        `up crash.yaml -d --state ${state}`,
+        1,
+        /✘ pod default\/crash: CrashLoopBackOff, .*\n {4}\| boom\n$/,
+        new RegExp(hint),
+      ],
+      [`status --state ${state}`, 1, /✘ pods: 1 of 2 ready/],
+      [`down --state ${state}`, 0, /^the mesh has ended\n$/, /^.*$/s],
+      [`down --state ${state}`, 0, /^no mesh was running, nothing was left of one\n$/],
+    ]);
+  });
+
   test('apply takes files, folders and standard input, whole or not at all', async () => {
     writeFileSync(join(FOLDER, 'entry.yaml'), ENTRY);
     mkdirSync(join(FOLDER, 'many'), { recursive: true });

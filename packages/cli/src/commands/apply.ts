@@ -30,7 +30,10 @@ export const apply: Command = {
       (one) => `${objectName(one.kind, one.name)} ${one.action}${dryRun ? ' (dry run)' : ''}`,
     );
     for (const file of expandFiles(flags.all('filename'))) {
-      for (const one of await context.api.apply(readInput(file), { file: fileTitle(file), dryRun })) results.add(one);
+      for (const one of await context.api.apply(readInput(file), { file: fileTitle(file), dryRun })) {
+        results.add(one);
+        for (const warning of one.warnings ?? []) out.note(`Warning: ${warning}`);
+      }
     }
     results.end();
     return EXIT.ok;

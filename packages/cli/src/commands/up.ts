@@ -46,7 +46,10 @@ export const up: Command = {
     });
     for (const sentence of mesh.removed) out.note(`removed: ${sentence}`);
     report(invocation, mesh.status);
-    if (flags.has('detach')) return verdict(mesh.status);
+    if (flags.has('detach')) {
+      out.note('"ambit status" shows how it is, "ambit down" ends it');
+      return verdict(mesh.status);
+    }
     out.note('Ctrl-C ends the mesh.');
     process.removeListener('SIGINT', interrupt).removeListener('SIGTERM', interrupt);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void mesh.stop());
