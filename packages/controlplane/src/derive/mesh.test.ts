@@ -692,7 +692,10 @@ test('mesh configuration reaches every waypoint; what is wrong or without effect
     'accessLogFile: /dev/stdout\naccessLogEncoding: JSON\npathNormalization: {normalization: MERGE_SLASHES}\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n',
   );
   assert.match(JSON.stringify(proxy(set)), '"accessLog":"JSON","pathNormalization":"MERGE_SLASHES"');
-  assert.match(set.inputs.mesh.problems.join(), 'mesh.outboundTrafficPolicy: accepted but has no effect yet');
+  assert.match(
+    set.inputs.mesh.problems.join(),
+    'mesh.outboundTrafficPolicy: outboundTrafficPolicy is accepted but has no effect here',
+  );
   assert.match(JSON.stringify(proxy(config('accessLogFile: ""\n'))), '"accessLog":"OFF"');
   assert.match(
     config('accessLogEncoding: XML\n').inputs.mesh.problems.join(),

@@ -72,7 +72,7 @@ function validateDocument(document: ParsedDocument, file: string, sink: Sink): v
   const kind = identify(value, (problem) => sink.errors.push(place(problem)));
   if (kind === undefined) return;
   const report = newReport(true);
-  KIND_CHECKS[kind.kind]?.(value, report);
+  KIND_CHECKS[kind.kind]?.check(value, report);
   sink.errors.push(...report.errors.map(place));
   const warnings = report.warnings.map(place);
   sink.warnings.push(...warnings);

@@ -1,7 +1,21 @@
 import { parseCidr } from '@ambit/common/address/cidr';
 import { checkMatchLabels, type Metadata } from './metadata.ts';
 import { pathTemplateProblem } from './path-template.ts';
-import { choice, isSet, list, map, object, type Path, refuse, type Report, type Schema, text, warn } from './schema.ts';
+import {
+  choice,
+  isSet,
+  list,
+  map,
+  notRun,
+  object,
+  type Path,
+  refuse,
+  type Report,
+  type Schema,
+  text,
+  warn,
+  warnNotRun,
+} from './schema.ts';
 
 type Values = readonly string[];
 
@@ -122,7 +136,10 @@ export const authorizationPolicySpec: Schema<AuthorizationPolicySpec> = object<A
   targetRef,
   targetRefs: list(targetRef, { max: 16 }),
   action: choice('ALLOW', 'DENY', 'AUDIT', 'CUSTOM'),
-  provider: object<{ name?: string }>({ name: text }),
+  provider: notRun(
+    object<{ name?: string }>({ name: text }),
+    'nobody is asked: a waypoint denies what the rules match',
+  ),
   rules: list(rule, { max: 512 }),
 });
 
@@ -135,6 +152,8 @@ function needs(field: 'source' | 'operation') {
 }
 
 function checkSource(value: Source, path: Path, report: Report): void {
+  for (const field of ['requestPrincipals', 'notRequestPrincipals'] as const)
+    if (value[field] !== undefined) warn(report, [...path, field], NO_TOKENS, 'key');
   checkValues(Object.entries(value), path, report);
   for (const field of ['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks'] as const)
     checkCidrs(value[field], [...path, field], report);
@@ -187,6 +206,9 @@ function checkPorts(ports: Values | undefined, path: Path, report: Report): void
       refuse(report, [...path, i], `expected a port from 0 to 65535, found ${JSON.stringify(port)}`);
 }
 
+/** Tokens are read by nobody yet, so no request has what they would say. */
+const NO_TOKENS = 'tokens of requests are not validated here: no request has a value, so only negative conditions hold';
+
 const WHEN_KEYS: ReadonlySet<string> = new Set([
   'source.ip',
   'remote.ip',
@@ -216,6 +238,9 @@ function checkWhen(value: When, path: Path, report: Report): void {
     );
     return;
   }
+  if (value.key.startsWith('request.auth.')) warn(report, [...path, 'key'], NO_TOKENS);
+  if (value.key.startsWith('experimental.'))
+    warnNotRun([...path, 'key'], 'an ALLOW rule with it never allows, any other rule goes without it', report);
   const all = [value.values, value.notValues];
   if (all.every((list) => (list ?? []).length === 0))
     refuse(report, path, 'values are missing: expected values or notValues');

@@ -7,6 +7,7 @@ import {
   isSet,
   list,
   map,
+  notRun,
   object,
   port,
   type Path,
@@ -15,6 +16,7 @@ import {
   type Schema,
   text,
   textOf,
+  warnNotRun,
 } from './schema.ts';
 
 export interface ServicePortSpec {
@@ -37,6 +39,7 @@ export interface ServiceSpec {
   readonly publishNotReadyAddresses?: boolean;
   readonly internalTrafficPolicy?: 'Cluster' | 'Local';
   readonly trafficDistribution?: string;
+  readonly sessionAffinity?: string;
 }
 
 export interface Endpoint {
@@ -57,6 +60,10 @@ export interface EndpointPort {
   readonly protocol?: string;
 }
 
+const INSIDE_ONLY = 'the Service is reached from inside the mesh only';
+/** What trafficDistribution may say; Istio compares it without case. */
+const DISTRIBUTIONS: ReadonlySet<string> = new Set(['preferclose', 'prefersamezone', 'prefersamenode', 'any']);
+
 const clusterIp = textOf('an IP address or None', (value) => value === 'None' || value === '' || isIP(value) !== 0);
 
 const servicePort: Schema<ServicePortSpec> = object<ServicePortSpec>(
@@ -70,7 +77,7 @@ const servicePort: Schema<ServicePortSpec> = object<ServicePortSpec>(
       textOf('the name of a container port', (value) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(value)),
     ),
   },
-  { required: ['port'], notRun: ['nodePort'] },
+  { required: ['port'], notRun: { nodePort: 'no port of the machine is opened' } },
 );
 
 export const serviceSpec: Schema<ServiceSpec> = object<ServiceSpec>(
@@ -86,22 +93,27 @@ export const serviceSpec: Schema<ServiceSpec> = object<ServiceSpec>(
     publishNotReadyAddresses: boolean,
     internalTrafficPolicy: choice('Cluster', 'Local'),
     trafficDistribution: text,
+    sessionAffinity: notRun(text, 'each connection may reach another endpoint', (value) => value === 'None'),
   },
   {
-    notRun: [
-      'externalIPs',
-      'externalTrafficPolicy',
-      'healthCheckNodePort',
-      'loadBalancerIP',
-      'loadBalancerClass',
-      'loadBalancerSourceRanges',
-      'allocateLoadBalancerNodePorts',
-      'sessionAffinity',
-      'sessionAffinityConfig',
-    ],
+    notRun: {
+      externalIPs: 'the Service has its cluster IPs only',
+      externalTrafficPolicy: INSIDE_ONLY,
+      healthCheckNodePort: 'no port of the machine is opened',
+      loadBalancerIP: INSIDE_ONLY,
+      loadBalancerClass: INSIDE_ONLY,
+      loadBalancerSourceRanges: INSIDE_ONLY,
+      allocateLoadBalancerNodePorts: 'no port of the machine is opened',
+      sessionAffinityConfig: 'each connection may reach another endpoint',
+    },
     rules: (spec, path, report) => {
+      if (spec.type === 'NodePort' || spec.type === 'LoadBalancer')
+        warnNotRun([...path, 'type'], `${spec.type} is served like ClusterIP: ${INSIDE_ONLY}`, report);
       if (spec.type === 'ExternalName' && !isSet(spec.externalName))
         refuse(report, path, 'externalName is missing: a Service of type ExternalName expects a host name');
+      const distribution = spec.trafficDistribution?.toLowerCase();
+      if (isSet(distribution) && !DISTRIBUTIONS.has(distribution))
+        warnNotRun([...path, 'trafficDistribution'], `${distribution} is not known, so any endpoint is chosen`, report);
       checkPorts(spec.ports ?? [], [...path, 'ports'], report);
     },
   },
@@ -124,10 +136,12 @@ const stringMap = map(text, (key) =>
   /^[-._a-zA-Z0-9]{1,253}$/.test(key) ? undefined : 'expected a key of letters, digits, -, _ and .',
 );
 
+const immutable = notRun(boolean, 'it can still be changed', (value) => value === false);
+
 export const configMap: Schema<object> = object<{ data?: unknown; binaryData?: unknown; immutable?: boolean }>({
   data: stringMap,
-  binaryData: stringMap,
-  immutable: boolean,
+  binaryData: notRun(stringMap, 'variables and volumes hold what data says'),
+  immutable,
 });
 
 const base64 = textOf('base64 text', (value) => /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(value));
@@ -141,12 +155,18 @@ export const secret: Schema<object> = object<{
   data: map(base64),
   stringData: stringMap,
   type: text,
-  immutable: boolean,
+  immutable,
 });
 
 export const serviceAccount: Schema<object> = object<object>(
   {},
-  { accepted: ['secrets', 'imagePullSecrets', 'automountServiceAccountToken'] },
+  {
+    notRun: {
+      secrets: 'tokens are made when a pod asks for one',
+      imagePullSecrets: 'no image is pulled',
+      automountServiceAccountToken: 'a token is mounted where a volume asks for it',
+    },
+  },
 );
 
 export const endpoint: Schema<Endpoint> = object<Endpoint>(
@@ -174,5 +194,13 @@ export const endpointSlice: Schema<object> = object<{ addressType: string; endpo
 
 export const nodeSpec: Schema<object> = object<object>(
   {},
-  { accepted: ['podCIDR', 'podCIDRs', 'providerID', 'taints', 'unschedulable'] },
+  {
+    accepted: ['providerID'],
+    notRun: {
+      podCIDR: 'addresses of pods come from the range of the mesh',
+      podCIDRs: 'addresses of pods come from the range of the mesh',
+      taints: 'every pod runs on this machine',
+      unschedulable: 'every pod runs on this machine',
+    },
+  },
 );

@@ -1,4 +1,4 @@
-import { duration, parseDuration } from './duration.ts';
+import { duration, durationOrNone, parseDuration } from './duration.ts';
 import { isDnsName } from './hostname.ts';
 import {
   anything,
@@ -8,6 +8,7 @@ import {
   isSet,
   list,
   map,
+  notRun,
   object,
   port,
   refuse,
@@ -15,6 +16,7 @@ import {
   type Report,
   type Schema,
   text,
+  warn,
 } from './schema.ts';
 
 export interface ClientTlsSettings {
@@ -70,11 +72,17 @@ const tls: Schema<ClientTlsSettings> = object<ClientTlsSettings>(
     sni: text,
     insecureSkipVerify: boolean,
   },
-  { notRun: ['caCrl'], rules: checkTls },
+  { notRun: { caCrl: 'revoked certificates are not looked up' }, rules: checkTls },
 );
 
 /** Where the key material comes from must be said once: files or a Secret, and MUTUAL needs one of them. */
 function checkTls(value: ClientTlsSettings, path: Path, report: Report): void {
+  if (value.mode === 'ISTIO_MUTUAL')
+    warn(
+      report,
+      [...path, 'mode'],
+      'ISTIO_MUTUAL adds no TLS of its own: pods of the mesh are reached by HBONE, anything else in plain text',
+    );
   const secret = isSet(value.credentialName);
   const files = [value.clientCertificate, value.privateKey, value.caCertificates].some(isSet);
   if (value.mode === 'MUTUAL' && !secret) checkKeyFiles(value, path, report);
@@ -102,8 +110,13 @@ const count = integer(0, 0x7fff_ffff);
 
 const connectionPool: Schema<ConnectionPoolSettings> = object<ConnectionPoolSettings>({
   tcp: object<Tcp>(
-    { maxConnections: count, connectTimeout: duration, idleTimeout: text },
-    { notRun: ['tcpKeepalive', 'maxConnectionDuration'] },
+    { maxConnections: count, connectTimeout: duration, idleTimeout: durationOrNone },
+    {
+      notRun: {
+        tcpKeepalive: 'connections are kept alive as the waypoint does for all',
+        maxConnectionDuration: 'a connection ends when it is idle or one side closes it',
+      },
+    },
   ),
   http: object<Http & { readonly useClientProtocol?: boolean }>(
     {
@@ -112,10 +125,17 @@ const connectionPool: Schema<ConnectionPoolSettings> = object<ConnectionPoolSett
       maxRequestsPerConnection: count,
       idleTimeout: duration,
       h2UpgradePolicy: choice('DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE'),
-      useClientProtocol: boolean,
+      useClientProtocol: notRun(
+        boolean,
+        'the protocol towards the backend follows the port',
+        (value) => value === false,
+      ),
     },
     {
-      notRun: ['maxRetries', 'maxConcurrentStreams', 'http2KeepAlive'],
+      notRun: {
+        maxRetries: 'retries are limited by their number for one request alone',
+        maxConcurrentStreams: 'the backend says itself how many streams it takes',
+      },
       rules: (value, path, report) => {
         if (value.useClientProtocol === true && value.h2UpgradePolicy === 'UPGRADE')
           refuse(
@@ -168,15 +188,21 @@ const consistentHash = object<NonNullable<LoadBalancerSettings['consistentHash']
   { accepted: ['httpHeaderName', 'httpQueryParameterName', 'minimumRingSize', 'ringHash', 'useSourceIp'] },
 );
 
+const NO_LOCALITY = 'a waypoint chooses among all healthy endpoints wherever they are';
+
 const loadBalancer: Schema<LoadBalancerSettings> = object<LoadBalancerSettings>(
   {
     simple: choice('UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN', 'LEAST_REQUEST'),
-    consistentHash,
-    localityLbSetting: anything,
-    zoneAwareLbSetting: anything,
+    consistentHash: notRun(consistentHash, 'requests are spread as loadBalancer.simple says'),
+    localityLbSetting: notRun(anything, NO_LOCALITY),
+    zoneAwareLbSetting: notRun(anything, NO_LOCALITY),
   },
   {
-    notRun: ['warmup', 'warmupDurationSecs', 'backendUtilization'],
+    notRun: {
+      warmup: 'a new endpoint gets its full share at once',
+      warmupDurationSecs: 'a new endpoint gets its full share at once',
+      backendUtilization: 'what endpoints report about their load is not read',
+    },
     rules: (value, path, report) => {
       if (value.localityLbSetting !== undefined && value.zoneAwareLbSetting !== undefined)
         refuse(
@@ -189,7 +215,10 @@ const loadBalancer: Schema<LoadBalancerSettings> = object<LoadBalancerSettings>(
   },
 );
 
-const NOT_RUN = ['outlierDetection', 'retryBudget'];
+const NOT_RUN = {
+  outlierDetection: 'an endpoint that fails is tried again like any other',
+  retryBudget: 'retries are limited by their number for one request alone',
+};
 
 const trafficPolicy: Schema<TrafficPolicy> = object<
   TrafficPolicy & { readonly proxyProtocol?: unknown; readonly tunnel?: unknown }
@@ -198,8 +227,8 @@ const trafficPolicy: Schema<TrafficPolicy> = object<
     loadBalancer,
     connectionPool,
     tls,
-    proxyProtocol: anything,
-    tunnel: anything,
+    proxyProtocol: notRun(anything, 'no PROXY header is sent'),
+    tunnel: notRun(anything, 'connections go straight to the destination'),
     portLevelSettings: list(
       object<PortTrafficPolicy & { readonly port?: { readonly number?: number } }>(
         { port: object<{ number?: number }>({ number: port }), loadBalancer, connectionPool, tls },
@@ -227,13 +256,20 @@ export const destinationRuleSpec: Schema<DestinationRuleSpec> = object<Destinati
   {
     host: text,
     trafficPolicy,
-    subsets: list(
-      object<{ name: string; labels?: unknown; trafficPolicy?: TrafficPolicy }>(
-        { name: text, labels: map(text), trafficPolicy },
-        { required: ['name'] },
+    subsets: notRun(
+      list(
+        object<{ name: string; labels?: unknown; trafficPolicy?: TrafficPolicy }>(
+          { name: text, labels: map(text), trafficPolicy },
+          { required: ['name'] },
+        ),
       ),
+      'nothing routes to a subset, so all endpoints of the host are used with trafficPolicy',
+      (value) => Array.isArray(value) && value.length === 0,
     ),
-    workloadSelector: object<NonNullable<DestinationRuleSpec['workloadSelector']>>({ matchLabels: map(text) }),
+    workloadSelector: notRun(
+      object<NonNullable<DestinationRuleSpec['workloadSelector']>>({ matchLabels: map(text) }),
+      'the whole rule is left out, as it is for selected clients and a waypoint is never selected',
+    ),
     exportTo: list(text),
   },
   { required: ['host'], rules: checkDestinationRule },
@@ -248,12 +284,6 @@ function checkDestinationRule(spec: DestinationRuleSpec, path: Path, report: Rep
       refuse(report, [...path, 'subsets', i, 'name'], `subset ${subset.name} is there twice: expected each once`);
     names.add(subset.name);
   }
-  if (spec.subsets !== undefined && spec.subsets.length > 0)
-    report.warnings.push({
-      path: [...path, 'subsets'],
-      at: 'key',
-      message: 'subsets is accepted but has no effect here',
-    });
   const wide = spec.exportTo !== undefined && !(spec.exportTo.length === 1 && spec.exportTo[0] === '.');
   if (spec.workloadSelector !== undefined && wide)
     refuse(

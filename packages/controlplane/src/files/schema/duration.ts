@@ -24,3 +24,9 @@ export const duration: Schema<string> = textOf(
   'a duration such as 10s, at least 1ms',
   (value) => (parseDuration(value) ?? 0) >= 1,
 );
+
+/** A duration, or 0s for none. */
+export const durationOrNone: Schema<string> = textOf(
+  'a duration such as 10s, or 0s',
+  (value) => parseDuration(value) !== undefined,
+);

@@ -1,3 +1,4 @@
+import { warnMeshKeys } from './mesh-keys.ts';
 import { labels, objectName } from './metadata.ts';
 import { anything, boolean, choice, either, integer, list, map, object, port, type Schema, text } from './schema.ts';
 
@@ -94,6 +95,7 @@ export interface DeploymentSpec {
   readonly replicas?: number;
   readonly selector: { readonly matchLabels?: Readonly<Record<string, string>> };
   readonly template: PodTemplate;
+  readonly strategy?: { readonly type?: 'Recreate' | 'RollingUpdate' };
 }
 
 const keyRef: Schema<KeyRef> = object<KeyRef>(
@@ -112,7 +114,7 @@ const env: Schema<EnvVar> = object<EnvVar>(
         configMapKeyRef: keyRef,
         secretKeyRef: keyRef,
       },
-      { notRun: ['resourceFieldRef', 'fileKeyRef'] },
+      { notRun: { resourceFieldRef: 'the variable is not set', fileKeyRef: 'the variable is not set' } },
     ),
   },
   { required: ['name'] },
@@ -140,7 +142,12 @@ const probe: Schema<Probe> = object<Probe>(
     successThreshold: integer(1),
     failureThreshold: integer(1),
   },
-  { notRun: ['grpc', 'terminationGracePeriodSeconds'] },
+  {
+    notRun: {
+      grpc: 'the container counts as well without this check',
+      terminationGracePeriodSeconds: 'the time of the pod counts',
+    },
+  },
 );
 
 const reference = object<{ name: string; optional?: boolean }>(
@@ -166,7 +173,10 @@ const container: Schema<Container> = object<Container>(
     ports: list(
       object<ContainerPort>(
         { containerPort: port, name: text, protocol: choice('TCP', 'UDP', 'SCTP') },
-        { required: ['containerPort'], notRun: ['hostPort', 'hostIP'] },
+        {
+          required: ['containerPort'],
+          notRun: { hostPort: 'no port of the machine is opened', hostIP: 'no port of the machine is opened' },
+        },
       ),
     ),
     readinessProbe: probe,
@@ -178,7 +188,11 @@ const container: Schema<Container> = object<Container>(
         {
           required: ['name', 'mountPath'],
           accepted: ['readOnly', 'subPath'],
-          notRun: ['subPathExpr', 'mountPropagation', 'recursiveReadOnly'],
+          notRun: {
+            subPathExpr: 'the whole volume is mounted',
+            mountPropagation: 'mounts of the pod stay in it',
+            recursiveReadOnly: 'readOnly counts',
+          },
         },
       ),
     ),
@@ -186,20 +200,20 @@ const container: Schema<Container> = object<Container>(
   },
   {
     required: ['name'],
-    accepted: ['imagePullPolicy'],
-    notRun: [
-      'resources',
-      'resizePolicy',
-      'securityContext',
-      'lifecycle',
-      'stdin',
-      'stdinOnce',
-      'tty',
-      'terminationMessagePath',
-      'terminationMessagePolicy',
-      'volumeDevices',
-      'restartPolicyRules',
-    ],
+    notRun: {
+      imagePullPolicy: 'no image is pulled',
+      resources: 'nothing is reserved or limited',
+      resizePolicy: 'nothing is reserved or limited',
+      securityContext: 'the container runs as the user of the mesh',
+      lifecycle: 'its hooks are not called',
+      stdin: 'the container has no standard input',
+      stdinOnce: 'the container has no standard input',
+      tty: 'the container has no terminal',
+      terminationMessagePath: 'the last lines of its log say why it ended',
+      terminationMessagePolicy: 'the last lines of its log say why it ended',
+      volumeDevices: 'no device is passed on',
+      restartPolicyRules: 'restartPolicy counts',
+    },
   },
 );
 
@@ -213,40 +227,48 @@ const volume: Schema<Volume> = object<Volume>(
     hostPath: anything,
     downwardAPI: anything,
   },
-  { required: ['name'], notRun: ['persistentVolumeClaim', 'csi', 'nfs', 'ephemeral', 'image'] },
+  {
+    required: ['name'],
+    notRun: Object.fromEntries(
+      ['persistentVolumeClaim', 'csi', 'nfs', 'ephemeral', 'image'].map((one) => [
+        one,
+        'the pod does not start: use configMap, secret, emptyDir, projected, downwardAPI or hostPath',
+      ]),
+    ),
+  },
 );
 
-const POD_FIELDS_NOT_RUN = [
-  'activeDeadlineSeconds',
-  'affinity',
-  'automountServiceAccountToken',
-  'dnsConfig',
-  'dnsPolicy',
-  'enableServiceLinks',
-  'ephemeralContainers',
-  'hostIPC',
-  'hostPID',
-  'hostUsers',
-  'imagePullSecrets',
-  'nodeSelector',
-  'os',
-  'overhead',
-  'preemptionPolicy',
-  'priority',
-  'priorityClassName',
-  'readinessGates',
-  'resourceClaims',
-  'resources',
-  'runtimeClassName',
-  'schedulerName',
-  'schedulingGates',
-  'securityContext',
-  'setHostnameAsFQDN',
-  'shareProcessNamespace',
-  'subdomain',
-  'tolerations',
-  'topologySpreadConstraints',
-];
+const HERE = 'every pod runs on this machine';
+const POD_FIELDS_NOT_RUN = {
+  activeDeadlineSeconds: 'the pod runs until it ends by itself',
+  affinity: HERE,
+  automountServiceAccountToken: 'a token is mounted where a volume asks for it',
+  dnsConfig: 'names are resolved as the mesh does for all pods',
+  dnsPolicy: 'names are resolved as the mesh does for all pods',
+  enableServiceLinks: 'no variables are made of Services',
+  ephemeralContainers: 'ambit exec runs a command in a container',
+  hostIPC: 'each pod has its own',
+  hostPID: 'each pod has its own',
+  hostUsers: 'each pod has those of the mesh',
+  imagePullSecrets: 'no image is pulled',
+  nodeSelector: HERE,
+  os: HERE,
+  overhead: 'nothing is reserved',
+  preemptionPolicy: 'no pod gives way to another',
+  priority: 'no pod gives way to another',
+  priorityClassName: 'no pod gives way to another',
+  readinessGates: 'a pod is ready when its containers are',
+  resourceClaims: 'nothing is reserved',
+  resources: 'nothing is reserved or limited',
+  runtimeClassName: 'containers are processes of this machine',
+  schedulerName: HERE,
+  schedulingGates: 'the pod starts at once',
+  securityContext: 'containers run as the user of the mesh',
+  setHostnameAsFQDN: 'the host name is that of the pod',
+  shareProcessNamespace: 'containers see their own processes',
+  tolerations: HERE,
+  topologySpreadConstraints: HERE,
+};
 
 export const podSpec: Schema<PodSpec> = object<PodSpec>(
   {
@@ -260,7 +282,7 @@ export const podSpec: Schema<PodSpec> = object<PodSpec>(
     terminationGracePeriodSeconds: seconds,
     volumes: list(volume),
   },
-  { required: ['containers'], accepted: ['hostname', 'hostAliases'], notRun: POD_FIELDS_NOT_RUN },
+  { required: ['containers'], accepted: ['hostname', 'hostAliases', 'subdomain'], notRun: POD_FIELDS_NOT_RUN },
 );
 
 const templateMetadata = object<NonNullable<PodTemplate['metadata']>>(
@@ -271,13 +293,28 @@ const templateMetadata = object<NonNullable<PodTemplate['metadata']>>(
 export const deploymentSpec: Schema<DeploymentSpec> = object<DeploymentSpec>(
   {
     replicas: integer(0, 1000),
-    selector: object<DeploymentSpec['selector']>({ matchLabels: labels }, { notRun: ['matchExpressions'] }),
+    strategy: object<NonNullable<DeploymentSpec['strategy']>>(
+      { type: choice('Recreate', 'RollingUpdate') },
+      { notRun: { rollingUpdate: 'all new pods are started at once, old ones go as new ones get ready' } },
+    ),
+    selector: object<DeploymentSpec['selector']>(
+      { matchLabels: labels },
+      {
+        notRun: { matchExpressions: 'pods are found by matchLabels' },
+      },
+    ),
     template: object<PodTemplate>({ metadata: templateMetadata, spec: podSpec }, { required: ['spec'] }),
   },
   {
     required: ['selector', 'template'],
-    notRun: ['strategy', 'minReadySeconds', 'revisionHistoryLimit', 'progressDeadlineSeconds', 'paused'],
+    notRun: {
+      minReadySeconds: 'a pod counts as available once it is ready',
+      revisionHistoryLimit: 'older versions are not kept',
+      progressDeadlineSeconds: 'a rollout has no deadline',
+      paused: 'changes are rolled out at once',
+    },
     rules: (spec, path, report) => {
+      warnMeshKeys('Pod', spec.template.metadata ?? {}, [...path.map(String), 'template', 'metadata'], report);
       for (const [key, value] of Object.entries(spec.selector.matchLabels ?? {})) {
         if (spec.template.metadata?.labels?.[key] === value) continue;
         report.errors.push({

@@ -35,8 +35,40 @@ export interface Schema<T> {
   /** What a person should have written: `an integer`, `a list`. */
   readonly expects: string;
   check(value: unknown, path: Path, report: Report): boolean;
+  /** What lies below: the fields of an object, the entries of a list or map. Tests walk it, so that no field is forgotten. */
+  readonly inner?: Inner;
+  /** Of a field that changes nothing here: what happens instead. */
+  readonly instead?: string;
   /** Never set: carries the type only. */
   readonly type?: T;
+}
+
+export interface Inner {
+  readonly fields?: ReadonlyMap<string, Schema<unknown>>;
+  readonly entries?: Schema<unknown>;
+}
+
+/**
+ * A field that may be written, and is checked, but changes nothing here: whoever writes it is told what happens instead.
+ * @param unless values that mean just what happens anyway: nothing is said of them.
+ */
+export function notRun<T>(schema: Schema<T>, instead: string, unless?: (value: unknown) => boolean): Schema<T> {
+  return {
+    expects: schema.expects,
+    instead,
+    check: (value, path, report) => {
+      const below = { strict: report.strict, errors: report.errors, warnings: [] };
+      const fits = schema.check(value, path, below);
+      if (fits && unless?.(value) !== true) warnNotRun(path, instead, report);
+      return fits;
+    },
+  };
+}
+
+/** Says that the field or value at `path` changes nothing here. */
+export function warnNotRun(path: Path, instead: string, report: Report): void {
+  const field = path.findLast((step) => typeof step === 'string') ?? '';
+  warn(report, path, `${field} is accepted but has no effect here: ${instead}`, 'key');
 }
 
 /** The value as its schema types it, or undefined when it does not fit; unknown fields are left alone. */
@@ -79,6 +111,7 @@ export function list<T>(item: Schema<T>, limits: { min?: number; max?: number } 
   const { min = 0, max = 4096 } = limits;
   return {
     expects: 'a list',
+    inner: { entries: item },
     check: (value, path, report) => {
       if (!Array.isArray(value)) return refuse(report, path, `expected a list, found ${found(value)}`);
       if (value.length < min || value.length > max)
@@ -97,6 +130,7 @@ export function map<T>(
 ): Schema<Readonly<Record<string, T>>> {
   return {
     expects: 'an object',
+    inner: { entries: item },
     check: (value, path, report) => {
       if (!isRecord(value)) return refuse(report, path, `expected an object, found ${found(value)}`);
       let fits = true;
@@ -114,9 +148,9 @@ type Fields<T> = { readonly [K in keyof T]-?: Schema<Exclude<T[K], undefined>> }
 
 export interface ObjectOptions<T> {
   readonly required?: readonly (keyof T & string)[];
-  /** Fields that Kubernetes or Istio know and Ambit does not act on here: accepted with a warning that names them. */
-  readonly notRun?: readonly string[];
-  /** Fields that are accepted in silence: they change nothing here. */
+  /** Fields that Kubernetes or Istio know and Ambit does not act on, with what happens instead: accepted with a warning. */
+  readonly notRun?: Readonly<Record<string, string>>;
+  /** Fields that others read, or that only servers write: accepted as they are. */
   readonly accepted?: readonly string[];
   /** Checks across fields of what people write; called only when every field fits its own schema. */
   readonly rules?: (value: T, path: Path, report: Report) => void;
@@ -125,22 +159,31 @@ export interface ObjectOptions<T> {
 /** An object with these fields and, where the report is strict, no others. */
 export function object<T>(fields: Fields<T>, options: ObjectOptions<T> = {}): Schema<T> {
   const known = new Map<string, Schema<unknown>>(Object.entries(fields));
+  const silent = Object.entries(options.notRun ?? {}).map(
+    ([name, instead]) => [name, notRun(anything, instead)] as const,
+  );
+  const further = new Map([...silent, ...(options.accepted ?? []).map((name) => [name, anything] as const)]);
   return {
     expects: 'an object',
+    inner: { fields: new Map([...known, ...further]) },
     check: (value, path, report) => {
       if (!isRecord(value)) return refuse(report, path, `expected an object, found ${found(value)}`);
       let fits = true;
       for (const [name, entry] of Object.entries(value)) {
-        const field = known.get(name);
+        const field = known.get(name) ?? further.get(name);
         if (field === undefined) fits = unknownField(name, path, report) && fits;
         else if (isThere(entry)) fits = field.check(entry, [...path, name], report) && fits;
       }
       fits = required(value, path, report) && fits;
-      const errors = report.errors.length;
-      if (fits && report.strict) options.rules?.(value as T, path, report);
-      return fits && report.errors.length === errors;
+      return fits && obeysRules(value as T, path, report);
     },
   };
+
+  function obeysRules(value: T, path: Path, report: Report): boolean {
+    const errors = report.errors.length;
+    if (report.strict) options.rules?.(value, path, report);
+    return report.errors.length === errors;
+  }
 
   function required(value: Record<string, unknown>, path: Path, report: Report): boolean {
     const missing = (options.required ?? []).filter((name) => !isThere(value[name]));
@@ -151,11 +194,6 @@ export function object<T>(fields: Fields<T>, options: ObjectOptions<T> = {}): Sc
 
   function unknownField(name: string, path: Path, report: Report): boolean {
     const at = [...path, name];
-    if (options.accepted?.includes(name)) return true;
-    if (options.notRun?.includes(name)) {
-      warn(report, at, `${name} is accepted but has no effect here`, 'key');
-      return true;
-    }
     if (!report.strict) return true;
     const close = nearest(name, [...known.keys()]);
     const hint =

@@ -8,6 +8,7 @@ import {
   isSet,
   list,
   map,
+  notRun,
   object,
   port,
   type Path,
@@ -48,7 +49,10 @@ export interface ServiceEntrySpec {
   readonly endpoints?: readonly WorkloadEntrySpec[];
   readonly workloadSelector?: { readonly labels?: Readonly<Record<string, string>> };
   readonly subjectAltNames?: readonly string[];
+  readonly exportTo?: readonly string[];
 }
+
+const isEverywhere = (value: unknown): boolean => Array.isArray(value) && value.length === 1 && value[0] === '*';
 
 const portName = textOf('a port name', (value) => value !== '');
 
@@ -77,6 +81,7 @@ function checkEndpoint(entry: WorkloadEntrySpec, path: readonly (string | number
   if (address.startsWith('unix://')) {
     if (!/^unix:\/\/(\/|@).*[^/]$/.test(address))
       refuse(report, at, 'expected the absolute path of a socket after unix://');
+    warn(report, at, 'a unix:// endpoint is out of reach of every other pod: connections to it fail');
     if (Object.keys(entry.ports ?? {}).length > 0)
       refuse(report, [...path, 'ports'], 'a unix:// address has no ports: expected none', 'key');
   } else if (isIP(address) === 0 && !isDnsName(address, false))
@@ -99,8 +104,9 @@ export const serviceEntrySpec: Schema<ServiceEntrySpec> = object<ServiceEntrySpe
     endpoints: list(workloadEntrySpec, { max: 4096 }),
     workloadSelector: object<NonNullable<ServiceEntrySpec['workloadSelector']>>({ labels: map(text) }),
     subjectAltNames: list(text),
+    exportTo: notRun(list(text), 'every namespace of the mesh sees the hosts', isEverywhere),
   },
-  { required: ['hosts'], notRun: ['exportTo'] },
+  { required: ['hosts'] },
 );
 
 /** Istio's checks of a ServiceEntry across its fields. */

@@ -2,14 +2,21 @@ import { authorizationPolicySpec, checkAuthorizationPolicy } from './authorizati
 import { configMap, endpointSlice, namespaceSpec, nodeSpec, secret, serviceAccount, serviceSpec } from './core.ts';
 import { destinationRuleSpec } from './destination-rule.ts';
 import { gatewayClassSpec, gatewaySpec } from './gateway.ts';
+import { warnMeshKeys } from './mesh-keys.ts';
 import { type Metadata, metadata } from './metadata.ts';
 import { peerAuthenticationSpec } from './peer-authentication.ts';
 import { deploymentSpec, podSpec } from './pod.ts';
 import { isRecord, read, refuse, type Report, type Schema } from './schema.ts';
 import { checkServiceEntry, serviceEntrySpec, workloadEntrySpec } from './service-entry.ts';
 
-/** Checks a whole object, and reports every problem at its path from the object's root. */
-export type KindCheck = (object: Record<string, unknown>, report: Report) => void;
+/** How objects of one kind are checked. */
+export interface KindCheck {
+  /** What is written below `spec`, or beside the metadata. */
+  readonly schema: Schema<unknown>;
+  readonly root: 'spec' | '';
+  /** Checks a whole object, and reports every problem at its path from the object's root. */
+  check(object: Record<string, unknown>, report: Report): void;
+}
 
 const COMMON = new Set(['apiVersion', 'kind', 'metadata', 'status']);
 
@@ -18,7 +25,7 @@ function withSpec<S>(
   spec: Schema<S>,
   options: { readonly optional?: boolean; readonly rules?: (spec: S, metadata: Metadata, report: Report) => void } = {},
 ): KindCheck {
-  return (object, report) => {
+  const check: KindCheck['check'] = (object, report) => {
     const meta = checkMetadata(object, report);
     for (const field of Object.keys(object))
       if (!COMMON.has(field) && field !== 'spec')
@@ -31,14 +38,16 @@ function withSpec<S>(
     const typed = read(spec, object['spec']);
     if (typed !== undefined) options.rules?.(typed, meta, report);
   };
+  return { schema: spec, root: 'spec', check };
 }
 
 /** A kind whose fields stand beside its metadata. */
 function withBody(body: Schema<object>): KindCheck {
-  return (object, report) => {
+  const check: KindCheck['check'] = (object, report) => {
     checkMetadata(object, report);
     body.check(Object.fromEntries(Object.entries(object).filter(([field]) => !COMMON.has(field))), [], report);
   };
+  return { schema: body, root: '', check };
 }
 
 function checkMetadata(object: Record<string, unknown>, report: Report): Metadata | undefined {
@@ -46,7 +55,10 @@ function checkMetadata(object: Record<string, unknown>, report: Report): Metadat
     refuse(report, [], 'metadata is missing: expected an object with a name');
     return undefined;
   }
-  return metadata.check(object['metadata'], ['metadata'], report) ? read(metadata, object['metadata']) : undefined;
+  if (!metadata.check(object['metadata'], ['metadata'], report)) return undefined;
+  const meta = read(metadata, object['metadata']);
+  if (meta !== undefined) warnMeshKeys(String(object['kind']), meta, ['metadata'], report);
+  return meta;
 }
 
 /** One row per kind that Ambit reads. */
