@@ -7,6 +7,7 @@ import type {
   SessionHandler,
   StreamHandler,
 } from '@ambit/http/h2/contract';
+import { ConnectionFault } from '@ambit/http/h2/frame';
 import { serverSession } from '@ambit/http/h2/session';
 import type { Headers } from '@ambit/http/headers';
 import type { Responder } from './downstream.ts';
@@ -59,8 +60,18 @@ class Http2Downstream implements SessionHandler, Live {
     exchange.start(head, end);
   }
 
-  onClose(): void {
+  onClose(error: Error | undefined): void {
     this.#tunnel.pipeline.remove(this);
+    if (error?.cause instanceof ConnectionFault) this.#tellFault(error.cause);
+  }
+
+  /** A connection that broke the protocol has one line of its own: it may have had no stream. */
+  #tellFault(fault: ConnectionFault): void {
+    const record = this.#tunnel.newRecord();
+    record.protocol = 'HTTP/2';
+    record.addFlag('DPE');
+    record.detail = `http2.${fault.code.toLowerCase()}{${fault.message.replaceAll(/\s+/g, '_')}}`;
+    this.#tunnel.finishHttp(record, NO_ENDPOINT);
   }
 
   recheck(): void {
