@@ -6,6 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatHostPort } from '@ambit/common/address/host-port';
 import { type IpAddress, parseIp } from '@ambit/common/address/ip';
+import { credentialsFromChain } from '@ambit/common/identity/certificate';
+import type { Credentials } from '@ambit/common/identity/credentials';
+import { createSigningRequest } from '@ambit/common/identity/csr';
+import { parseSpiffe } from '@ambit/common/identity/spiffe';
 import { connectSocket, listenIn, socketIn } from '@ambit/common/linux/sockets';
 import type { Workload } from '@ambit/common/model/workload';
 import { createLogger } from '@ambit/common/telemetry/log';
@@ -27,6 +31,8 @@ export interface AgentNode {
   /** Lines of the agent's log. */
   readonly log: string[];
   pod(name: string): TestPod;
+  /** A certificate of the mesh, for a peer that the test plays. */
+  issue(uri: string): Credentials;
   /** Changes which pods are enrolled; resolves when the agent has followed. */
   enrol(names: readonly string[]): Promise<void>;
   /** Resolves with the first line, present or future, that has all parts; rejects after a while. */
@@ -149,6 +155,12 @@ export async function startAgentNode(options: AgentNodeOptions): Promise<AgentNo
     agent,
     log,
     pod,
+    issue: (uri) => {
+      const identity = parseSpiffe(uri);
+      if (identity === undefined) throw new Error(`${uri} is no SPIFFE id`);
+      const { csr, privateKey } = createSigningRequest(identity);
+      return credentialsFromChain(identity, privateKey, ca.sign(csr, identity, 3600));
+    },
     line,
     enrol: async (names) => {
       enrolled = new Set(names);
