@@ -127,7 +127,7 @@ const milliseconds = (match: RegExpExecArray | null): number => Number(match?.[1
 
 /** Gigabits a second at the receiver, from `iperf3 --json`. */
 export function parseIperf(text: string): number {
-  const bits = /"sum_received":\s*\{[^}]*"bits_per_second":\s*([\d.e+]+)/.exec(text)?.[1];
+  const bits = [...text.matchAll(/"sum_received":\s*\{[^}]*"bits_per_second":\s*([\d.e+]+)/g)].at(-1)?.[1];
   return Number(bits ?? fail(`iperf3 said: ${text.slice(-500)}`)) / 1e9;
 }
 
