@@ -43,7 +43,8 @@ export interface Logger {
  * Makes the logger of a program.
  *
  * The lines are made here and not by pino: its JSON puts the message last, and the order of keys is part of the format
- * that people's parsers read. What is left of it would be a file writer.
+ * that people's parsers read. Its file writer would do for the rest, but loading it costs each process 4.5 MB of memory,
+ * and `log-output.ts` 0.3 MB.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? lineWriter(STANDARD_OUTPUT);

@@ -1,4 +1,3 @@
-import * as assert from 'uvu/assert';
 import type { Service } from '@ambit/common/model/service';
 import type { Workload } from '@ambit/common/model/workload';
 import type { KubeObject } from '../collections/object.ts';
@@ -21,7 +20,7 @@ export function meshOf(...texts: string[]): Mesh {
 export function objectsOf(...texts: string[]): KubeObject[] {
   const text = texts.join('\n---\n');
   const { objects, errors } = validateText(text, 'mesh.yaml');
-  assert.equal(errors.map(formatSourceError), []);
+  if (errors.length > 0) throw new Error(errors.map(formatSourceError).join('\n'));
   const statuses = parseYaml(text, '').documents.map(({ value }) => (isRecord(value) ? value['status'] : undefined));
   return objects.map(({ object }, i) => dressed(object, i, statuses[i]));
 }
@@ -76,12 +75,12 @@ export const peers = (name: string, spec: string, ns = 'apps'): string =>
 
 export function workload(mesh: Mesh, suffix: string): Workload {
   const found = [...mesh.workloads.values()].find((one) => one.uid.endsWith(suffix));
-  assert.ok(found, `no workload ${suffix} among ${[...mesh.workloads.keys()].join(', ')}`);
+  if (found === undefined) throw new Error(`no workload ${suffix} among ${[...mesh.workloads.keys()].join(', ')}`);
   return found;
 }
 export function serviceOf(mesh: Mesh, key: string): Service {
   const found = mesh.services.get(key);
-  assert.ok(found, `no service ${key}`);
+  if (found === undefined) throw new Error(`no service ${key}`);
   return found;
 }
 export function conditions(mesh: Mesh, kind: string, name: string): string[] {
