@@ -36,6 +36,7 @@ import {
   registerXdsMetrics,
   type XdsMetrics,
 } from './telemetry/program-metrics.ts';
+import { SOURCE_LABELS, sourceLabels } from './telemetry/traffic-labels.ts';
 import { policyLogger } from './telemetry/policy-log.ts';
 
 const PENDING_RETRY_MS = 5000;
@@ -227,7 +228,7 @@ function buildEnvironment(core: Core, credentials: CredentialCache, ads: AdsClie
   const resolutions = registry.counter(
     'istio_on_demand_dns',
     'The total number of requests that used on-demand DNS',
-    ['hostname'],
+    [...SOURCE_LABELS, 'hostname'],
     { unstable: true },
   );
   return {
@@ -239,7 +240,7 @@ function buildEnvironment(core: Core, credentials: CredentialCache, ads: AdsClie
     fetch: createFetch({
       resolve: (hostname) => upstream.addresses(hostname, config.ipv6),
       demand: (key) => ads?.demand(ADDRESS, key) ?? Promise.resolve(),
-      resolved: (hostname) => resolutions.with([hostname]).inc(),
+      resolved: (hostname, source) => resolutions.with([...sourceLabels(source), hostname]).inc(),
     }),
     localWorkload: (pod) => localWorkload(store, pod, config.nodeName),
     dns: { view: store, resolver, hosts, observe: createDnsRecorder(registry, logger) },

@@ -1,4 +1,5 @@
 import type { IpAddress } from '@ambit/common/address/ip';
+import type { Workload } from '@ambit/common/model/workload';
 import type { Fetched, Need } from './decision.ts';
 import type { Fetch } from './pod-context.ts';
 
@@ -8,20 +9,20 @@ export interface FetchSources {
   readonly resolve: (hostname: string) => Promise<readonly IpAddress[]>;
   /** Asks the control plane for an address; resolves when it has answered. */
   readonly demand: (key: string) => Promise<void>;
-  /** Counts a resolution. */
-  readonly resolved: (hostname: string) => void;
+  /** Counts a use of a resolution, remembered ones included. */
+  readonly resolved: (hostname: string, source: Workload) => void;
 }
 
 const DEMAND_TIMEOUT_MS = 5000;
 
 /** Fetches one thing at a time. Never rejects: what cannot be had is recorded as missing, and the decision says so. */
 export function createFetch(sources: FetchSources): Fetch {
-  return async (need: Need, before: Fetched) => {
+  return async (need: Need, before: Fetched, source: Workload) => {
     if (need.what === 'address') {
       await Promise.race([sources.demand(need.key), expiry()]);
       return { ...before, asked: new Set([...(before.asked ?? []), need.key]) };
     }
-    sources.resolved(need.hostname);
+    sources.resolved(need.hostname, source);
     return { ...before, resolved: new Map([...before.resolved, [need.hostname, await addressesOf(sources, need)]]) };
   };
 }

@@ -79,7 +79,7 @@ async function decide(
     );
     if (decision.kind === 'reject') throw new MeshError(decision.code, decision.reason);
     if (decision.kind !== 'need') return decision;
-    fetched = await context.fetch(decision.need, fetched);
+    fetched = await context.fetch(decision.need, fetched, source);
   }
   throw new MeshError('INTERNAL', `no decision after ${MAX_ROUNDS} rounds of fetching`);
 }

@@ -1,6 +1,7 @@
 import type { CredentialSource } from '@ambit/common/identity/credentials';
 import type { Drain } from '@ambit/common/lifecycle/drain';
 import type { MeshView } from '@ambit/common/mesh/view';
+import type { Workload } from '@ambit/common/model/workload';
 import type { HbonePool } from '@ambit/hbone/index';
 import type { Guard } from './authorize/guard.ts';
 import type { PodSockets } from './capture/pod-sockets.ts';
@@ -23,8 +24,8 @@ export type PodConfig = Pick<
   | 'onDemand'
 >;
 
-/** Fetches what a decision needs; gives what is fetched then. */
-export type Fetch = (need: Need, before: Fetched) => Promise<Fetched>;
+/** Fetches what a decision about a connection of `source` needs; gives what is fetched then. */
+export type Fetch = (need: Need, before: Fetched, source: Workload) => Promise<Fetched>;
 
 /** All that the handlers of one pod's connections may reach. */
 export interface PodContext {

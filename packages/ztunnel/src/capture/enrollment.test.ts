@@ -98,6 +98,22 @@ test('ZT-ZDS-03 a failed add is pending, blocks readiness, succeeds on a retry a
   assert.is(world.attempts, 3);
 });
 
+test('readiness names each pod that was asked for and is not captured', async () => {
+  const world = await connected();
+  world.failing = 'no';
+  await world.add('a', 1);
+  await world.add('b', 2);
+  await world.add('b', 3);
+  await world.snapshot();
+  const pods = (): string[] => world.readiness.pending().filter((name) => name.startsWith('pod '));
+  assert.equal(pods(), ['pod ns/a', 'pod ns/b']);
+  await world.del('a');
+  assert.equal(pods(), ['pod ns/b']);
+  world.failing = undefined;
+  await world.enrollment.retryPending();
+  assert.equal(world.readiness.pending(), []);
+});
+
 test('ZT-ZDS-04 an add or del while pending resolves it, and no namespace stays open', async () => {
   const world = await connected();
   world.failing = 'no';

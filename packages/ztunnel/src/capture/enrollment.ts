@@ -41,7 +41,7 @@ const DONE: EventOutcome = { kind: 'done' };
  *       ▲              │ del, or not named by a snapshot │
  *       └──────────────┴─────────────────────────────────┘
  *
- * Ready when a snapshot is complete and nothing is pending.
+ * Ready when a snapshot is complete and nothing is pending; until then readiness names each pod that is.
  */
 export class Enrollment<Pod extends RunningPod> {
   readonly #options: EnrollmentOptions<Pod>;
@@ -52,6 +52,8 @@ export class Enrollment<Pod extends RunningPod> {
   #snapshotComplete = false;
   #turn: Promise<unknown> = Promise.resolve();
   #markReady: (() => void) | undefined;
+  /** Each pod that waits is a task of its own, so that readiness names it. */
+  readonly #waiting = new Map<string, () => void>();
   #stopped = false;
   #started = 0;
   #ended = 0;
@@ -211,6 +213,14 @@ export class Enrollment<Pod extends RunningPod> {
   }
 
   #updateReadiness(): void {
+    for (const [name, done] of this.#waiting) {
+      done();
+      this.#waiting.delete(name);
+    }
+    for (const { pod } of this.#pending.values()) {
+      const name = `pod ${pod.namespace}/${pod.name}`;
+      if (!this.#waiting.has(name)) this.#waiting.set(name, this.#options.readiness.task(name));
+    }
     const ready = this.#snapshotComplete && this.#pending.size === 0;
     if (ready) {
       this.#markReady?.();

@@ -132,6 +132,14 @@ export function trafficLabels(parties: TrafficParties, responseFlags: string): (
   ];
 }
 
+/** Labels that say who the source is. */
+export const SOURCE_LABELS: readonly string[] = TRAFFIC_LABELS.filter(
+  (name) => name.startsWith('source_') && name !== 'source_region' && name !== 'source_zone',
+);
+
+/** Their values for a workload that nobody has authenticated. */
+export const sourceLabels = (workload: Workload): string[] => partyLabels(workloadParty(workload), undefined);
+
 /** The same labels with other response flags. */
 export const withResponseFlags = (
   labels: readonly (string | undefined)[],
