@@ -4,13 +4,15 @@ import { write as writeAsync, writeSync } from 'node:fs';
 const MAX_WAITING_CHARACTERS = 4 << 20;
 /** When the descriptor is non-blocking and full. */
 const RETRY_MS = 10;
+/** What a write that is under way gets to finish when the process ends: nothing can tell any more that it has. */
+const LAST_WRITE_MS = 50;
 
 /**
  * Writes lines to a descriptor in the background: a reader that stalls costs lines, never traffic. What is left is
  * written when the process ends.
  */
 export function lineWriter(fd: number): (line: string) => void {
-  const state: Output = { fd, pending: '', busy: false, dropped: 0 };
+  const state: Output = { fd, pending: '', busy: false, writing: false, dropped: 0 };
   process.once('exit', () => flushAtExit(state));
   return (line) => {
     if (state.pending.length > MAX_WAITING_CHARACTERS) {
@@ -32,6 +34,8 @@ interface Output {
   pending: string;
   /** A write is under way or will start this turn. */
   busy: boolean;
+  /** The descriptor has bytes that may not have been written yet. */
+  writing: boolean;
   dropped: number;
 }
 
@@ -43,7 +47,9 @@ function writePending(state: Output): void {
 }
 
 function writeAll(state: Output, bytes: Buffer): void {
+  state.writing = true;
   writeAsync(state.fd, bytes, (error, written) => {
+    state.writing = false;
     const rest = bytes.subarray(written);
     if (error?.code === 'EAGAIN') setTimeout(() => writeAll(state, bytes), RETRY_MS);
     // EPIPE, EIO: the reader has gone, and with it whoever would want to know.
@@ -53,6 +59,8 @@ function writeAll(state: Output, bytes: Buffer): void {
 }
 
 function flushAtExit(state: Output): void {
+  // The last write must come before what is still to be written, or the lines change places.
+  if (state.writing) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_WRITE_MS);
   try {
     if (state.pending !== '') writeSync(state.fd, state.pending);
   } catch {
