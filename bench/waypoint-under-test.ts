@@ -15,6 +15,7 @@ import { startGrpcServer } from '@ambit/controlplane/serve/grpc-server';
 import { type ResourceModels, ResourceStore } from '@ambit/controlplane/serve/resources';
 import { TokenIssuer } from '@ambit/controlplane/serve/tokens';
 import type { ValueMatcher } from '@ambit/common/model/policy';
+import { PROGRAMS } from '@ambit/standalone/programs';
 import { STANDARD_LOAD_BALANCING } from '@ambit/common/model/service';
 
 const LOOPBACK: IpAddress = parseIp('127.0.0.1') ?? fail('127.0.0.1');
@@ -57,7 +58,8 @@ export async function startWaypoint(options: {
     signal: options.signal,
   });
   const identity = spiffeId('cluster.local', 'egress', 'waypoint');
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../packages/waypoint/src/main.ts')], {
+  const [program = '', ...words] = PROGRAMS.waypoint;
+  const child = spawn(program, words, {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: {
       ...environment(

@@ -4,11 +4,17 @@ import { podDefaults } from './admission.ts';
 
 const PACKAGES = join(import.meta.dirname, '..', '..');
 
+/**
+ * Socket buffers lie outside V8's heap, and by default every 64 MB of them start a full collection: ten a second when bytes flow. Counted
+ * within the heap's own limit they start half as many, and a byte through the node agent costs a quarter less CPU (bench/l4.ts).
+ */
+const DATA_PLANE = ['--external-memory-accounted-in-global-limit'] as const;
+
 /** How each program of the mesh is started: as a process of its own, with the Node that runs this one. */
 export const PROGRAMS: Readonly<Record<'standalone' | 'ztunnel' | 'waypoint', readonly string[]>> = {
   standalone: [process.execPath, join(PACKAGES, 'standalone/src/main.ts')],
-  ztunnel: [process.execPath, join(PACKAGES, 'ztunnel/src/main.ts')],
-  waypoint: [process.execPath, join(PACKAGES, 'waypoint/src/main.ts')],
+  ztunnel: [process.execPath, ...DATA_PLANE, join(PACKAGES, 'ztunnel/src/main.ts')],
+  waypoint: [process.execPath, ...DATA_PLANE, join(PACKAGES, 'waypoint/src/main.ts')],
 };
 
 /** A search path on which `node` is the Node of this workspace. */
