@@ -72,6 +72,12 @@ export class Http2Pool implements RequestPool {
     return undefined;
   }
 
+  /** A full connection will; one that only finishes its streams, which may last for hours, will not. */
+  #mayTakeMore(): boolean {
+    for (const { session } of this.#members) if (session.accepting) return true;
+    return this.#connecting > 0;
+  }
+
   #start(member: Member, request: Outgoing): boolean {
     const { endpoint, destination } = this.#context;
     const relay = new Relay(request, destination);
@@ -115,8 +121,8 @@ export class Http2Pool implements RequestPool {
     } catch (error) {
       this.#connecting--;
       usage.connections--;
-      // Without any connection nobody waits for another: they all learn what is wrong.
-      const failed = this.#members.size === 0 ? this.#waiting.splice(0) : [];
+      // Without a connection that may take them later nobody waits: they all learn what is wrong.
+      const failed = this.#mayTakeMore() ? [] : this.#waiting.splice(0);
       usage.pending -= failed.length;
       for (const request of failed) request.fail(asMeshError(error));
     }

@@ -155,4 +155,19 @@ test('a refused connection fails every request that waited for it', async () => 
   );
 });
 
+test('a refused connection fails who waits for it, though an old connection still finishes its streams', async () => {
+  const held: ServerHttp2Stream[] = [];
+  const server = h2((stream) => held.push(stream));
+  const { upstream, endpoint } = await near(server);
+  const first = send(upstream, endpoint, { options: HTTP2 });
+  await until(() => held.length === 1);
+  sessions[0]?.goaway(0, held[0]?.id);
+  await new Promise((resolve) => sessions[0]?.ping(resolve));
+  server.close();
+  const second = await send(upstream, endpoint, { options: HTTP2 });
+  assert.is(second.error?.code, 'CONNECT_REFUSED');
+  held[0]?.respond({ ':status': 200 }, { endStream: true });
+  assert.is((await first).status, 200);
+});
+
 test.run();
