@@ -26,7 +26,7 @@ const DOORS: readonly { readonly module: RegExp; readonly allowed: RegExp }[] = 
   { module: /^protobufjs/, allowed: /^packages\/common\/src\/proto\// },
   { module: /^node-forge$/, allowed: /^packages\/(common\/src\/identity|controlplane\/src\/serve)\// },
   { module: /^@kubernetes\/client-node$/, allowed: /\/kube\// },
-  { module: /^pino$/, allowed: /^packages\/common\/src\/telemetry\/log\.ts$/ },
+  { module: /^pino$/, allowed: /^packages\/standalone\/src\/mesh-log\.ts$/ },
   {
     module: /^yaml$/,
     allowed: /^packages\/((controlplane\/src\/files|standalone\/src\/api|cli\/src)\/|ztunnel\/src\/local-config\.ts$)/,

@@ -5,6 +5,7 @@ import { asMeshError } from '@ambit/common/errors';
 import { Scope } from '@ambit/common/lifecycle/scope';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { decodeMeshConfig, readMachineEnv } from './config.ts';
+import { meshLogWriter } from './mesh-log.ts';
 import { startStandalone } from './mesh.ts';
 
 /** Descriptor on which `ambit up` holds the other end. */
@@ -14,7 +15,7 @@ const STOP_DEADLINE_MS = 9000;
 
 const config = decodeMeshConfig(process.argv[2]);
 const { path } = readMachineEnv();
-const log = createLogger({ level: config.logLevel, format: 'plain' });
+const log = createLogger({ level: config.logLevel, format: 'plain', write: meshLogWriter() });
 const scope = new Scope('mesh');
 const own = log.scope('standalone');
 let stopping = false;

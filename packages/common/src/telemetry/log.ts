@@ -42,9 +42,9 @@ export interface Logger {
 /**
  * Makes the logger of a program.
  *
- * The lines are made here and not by pino: its JSON puts the message last, and the order of keys is part of the format
- * that people's parsers read. Its file writer would do for the rest, but loading it costs each process 4.5 MB of memory,
- * and `log-output.ts` 0.3 MB.
+ * The lines are made here: the order of their keys is part of the format that people's parsers read, and pino's JSON puts
+ * the message last. Agent and waypoint also write them without pino, whose file writer costs a process 4.5 MB of memory and
+ * `log-output.ts` 0.3 MB; the standalone mesh, which has no such bound, passes pino's writer as `write`.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? lineWriter(STANDARD_OUTPUT);
