@@ -6,7 +6,7 @@ import type { ResourceStore } from '@ambit/controlplane/serve/resources';
 import { gateway, service, workload } from '@ambit/ztunnel/sample-mesh';
 import { type AgentNode, connectFrom, serveWorkload, startAgentNode, startEcho, talk } from '../harness/agent-node.ts';
 import { askTunnel, startNetworkGateway, startSandwich } from '../harness/hbone-peer.ts';
-import type { TestPod } from '../harness/netns.ts';
+import { run, type TestPod } from '../harness/netns.ts';
 
 const id = (account: string, domain = 'cluster.local'): string => `spiffe://${domain}/ns/default/sa/${account}`;
 const host = (name: string): string => `${name}.default.svc.cluster.local`;
@@ -190,6 +190,19 @@ export function ztunnelHopCases(): void {
     await once(late, 'connect');
     const [refused]: NodeJS.ErrnoException[] = await once(late, 'error');
     assert.is(refused?.code, 'ECONNRESET');
+  });
+
+  test('a node that vanishes is noticed within about ten seconds when bytes wait for it', async () => {
+    const { ipv4 } = node.pod('guarded');
+    const direct = connectFrom(node.pod('sandwich'), ipv4, 8080);
+    await once(direct, 'data');
+    run('guarded', 'ip', 'link', 'set', 'eth0', 'down');
+    const started = performance.now();
+    direct.setTimeout(0);
+    direct.write('is anybody there?');
+    const [error]: NodeJS.ErrnoException[] = await once(direct, 'error', { signal: AbortSignal.timeout(20_000) });
+    assert.is(error?.code, 'ECONNRESET');
+    assert.ok(performance.now() - started < 14_000, `${performance.now() - started} ms`);
   });
 
   test('ZT-E2E-11 a tunnel to another pod answers 400 and says so', async () => {

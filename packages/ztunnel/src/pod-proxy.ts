@@ -44,7 +44,8 @@ export class PodProxy implements RunningPod {
       streamWindow: config.streamWindow,
       connectionWindow: config.connectionWindow,
       frameSize: config.frameSize,
-      dial: (address, _source, signal) => sockets.dial(address, { signal, timeoutCode: 'HBONE_TIMEOUT' }),
+      dial: (address, _source, signal) =>
+        sockets.dial(address, { signal, timeoutCode: 'HBONE_TIMEOUT', toAgent: true }),
     });
   }
 

@@ -35,6 +35,11 @@ export type PortRole = 'outbound' | 'inbound-plaintext' | 'hbone';
 
 const BACKLOG = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
+/**
+ * How long the kernel waits for a node agent to acknowledge bytes of a tunnel. Istio's agent sets nothing here and leaves it to
+ * PINGs, which take up to 30 s to notice that a node is gone, with every connection to it stuck meanwhile.
+ */
+const PEER_TIMEOUT_MS = 10_000;
 
 /** How a connection out of a pod is made. */
 export interface DialOptions {
@@ -43,6 +48,8 @@ export interface DialOptions {
   readonly signal?: AbortSignal | undefined;
   /** Which failure a timeout is. */
   readonly timeoutCode?: 'CONNECT_TIMEOUT' | 'HBONE_TIMEOUT';
+  /** The far end is a node agent, which always reads: when it acknowledges nothing it is gone. */
+  readonly toAgent?: boolean;
 }
 
 /** Makes the sockets of one pod: all live in its namespace and carry the mark. */
@@ -128,6 +135,7 @@ export class PodSockets {
       socket.off('error', onError);
       socket.setNoDelay(true);
       this.#tune(socket);
+      if (options.toAgent === true) watchPeer(socket);
       return socket;
     } catch (error) {
       socket.destroy();
@@ -160,6 +168,11 @@ export class PodSockets {
     if (keepalive !== undefined) setKeepalive(fd, keepalive);
     if (userTimeoutMs !== undefined) setUserTimeout(fd, userTimeoutMs);
   }
+}
+
+function watchPeer(socket: Socket): void {
+  const fd = fdOf(socket);
+  if (fd >= 0) setUserTimeout(fd, PEER_TIMEOUT_MS);
 }
 
 const refused = (to: HostPort, cause: Error): MeshError =>
