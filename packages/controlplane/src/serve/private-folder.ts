@@ -39,6 +39,11 @@ export class PrivateFolder {
     renameSync(temporary, file);
   }
 
+  /** Where a file of this name lies, for messages. */
+  path(name: string): string {
+    return join(this.#path, name);
+  }
+
   remove(name: string): void {
     rmSync(join(this.#path, name), { force: true });
   }

@@ -80,14 +80,18 @@ function createRoot(organization: string, now: number): Root {
   return { name, key: privateKey, pem: issueCertificate(content, { name, key: privateKey }), notBefore, notAfter };
 }
 
+const REMEDY = 'put back a copy of the file, or remove it to begin with a new root';
+
 function loadRoot(folder: PrivateFolder, file: string, organization: string): Root | undefined {
   const text = folder.read(file, true);
   if (text === undefined) return undefined;
+  const path = folder.path(file);
   const pem = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(text)?.[0];
-  if (pem === undefined) throw new MeshError('CONFIG', `${file}: no certificate in it`);
+  if (pem === undefined) throw new MeshError('CONFIG', `${path}: no certificate in it; ${REMEDY}`);
   const certificate = parseCertificate(pem);
-  const key = readKey(text, file);
-  if (!certificate.checkPrivateKey(key)) throw new MeshError('CONFIG', `${file}: the key is not the certificate's`);
+  const key = readKey(text, path);
+  if (!certificate.checkPrivateKey(key))
+    throw new MeshError('CONFIG', `${path}: the key is not the certificate's; ${REMEDY}`);
   const part = (name: string): string | undefined => new RegExp(`^${name}=(.*)$`, 'm').exec(certificate.subject)?.[1];
   return {
     name: { organization: part('O') ?? organization, commonName: part('CN') ?? '' },
@@ -102,7 +106,7 @@ function readKey(text: string, file: string): KeyObject {
   try {
     return createPrivateKey(text);
   } catch (cause) {
-    throw new MeshError('CONFIG', `${file} holds no private key`, { cause });
+    throw new MeshError('CONFIG', `${file} holds no private key; ${REMEDY}`, { cause });
   }
 }
 
