@@ -78,6 +78,7 @@ export async function startWaypoint(options: {
       METRICS_PORT: String(options.port + 1),
       READY_PORT: String(options.port + 2),
       ADMIN_PORT: String(options.port + 3),
+      ENVOY_PROMETHEUS_PORT: String(options.port + 4),
     },
   });
   options.signal.addEventListener('abort', () => child.kill('SIGKILL'));
