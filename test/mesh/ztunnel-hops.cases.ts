@@ -94,10 +94,16 @@ export function ztunnelHopCases(): void {
       pods: PODS,
       enrolled: PODS.filter((name) => name !== 'outside' && name !== 'gateway'),
       resources: describeMesh,
-      env: { POD_NAME: 'ztunnel', POD_NAMESPACE: 'istio-system', SERVICE_ACCOUNT: 'ztunnel' },
+      env: {
+        POD_NAME: 'ztunnel',
+        POD_NAMESPACE: 'istio-system',
+        SERVICE_ACCOUNT: 'ztunnel',
+        UNSTABLE_ENABLE_SOCKS5: 'true',
+      },
     });
     for (const name of ['web1', 'web2', 'guarded', 'alien']) servers.push(startEcho(node.pod(name), 8080));
     const { ipv4: to } = node.pod('web1');
+    servers.push(startEcho(node.pod('outside'), 8082));
     servers.push(startSandwich(node.pod('sandwich'), 15_088, { proxied: true, to, toPort: 8080, seen }));
     servers.push(startSandwich(node.pod('plain'), 8080, { proxied: false, to, toPort: 8080, seen }));
     const credentials = node.issue(id('gateway'));
@@ -190,6 +196,28 @@ export function ztunnelHopCases(): void {
     await once(late, 'connect');
     const [refused]: NodeJS.ErrnoException[] = await once(late, 'error');
     assert.is(refused?.code, 'ECONNRESET');
+  });
+
+  for (const [title, target, port, expected] of [
+    ['a pod with HBONE', 'web1', 8080, /dst.addr=10.244.0.11:15008/],
+    ['a pod without', 'outside', 8082, /dst.addr=10.244.0.17:8082 dst.workload="outside"/],
+    ['a VIP', '10.96.0.7', 80, /dst.service="web.default.svc.cluster.local"/],
+    ['a host name', 'web', 80, /dst.service="web.default.svc.cluster.local"/],
+  ] as const) {
+    test(`ZT-DIR-03 SOCKS5 to ${title}`, async () => {
+      const pod = PODS.find((name) => name === target);
+      const host = pod === undefined ? target : node.pod(pod).ipv4;
+      assert.match(await talkSocks(node.pod('client'), host, port, 'hello'), /^from .*\nhello$/);
+      assert.match(await node.line('connection complete', 'direction="outbound"'), expected);
+    });
+  }
+
+  test('ZT-DIR-03 SOCKS5: names that nobody knows and other protocols are refused with their code', async () => {
+    assert.is(await talkSocks(node.pod('client'), 'nobody.invalid', 80, ''), 'refused with 4');
+    const socket = connectFrom(node.pod('client'), '127.0.0.1', 15_080);
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    const [reply]: Buffer[] = await once(socket, 'data');
+    assert.is(reply?.toString('hex'), '05070001000000000000');
   });
 
   test('a node that vanishes is noticed within about ten seconds when bytes wait for it', async () => {
@@ -288,6 +316,21 @@ export function ztunnelHopCases(): void {
     const open = 'application/openmetrics-text;charset=utf-8;version=1.0.0';
     assert.equal(types, [open, open, 'text/plain; charset=utf-8']);
   });
+}
+
+/** Greeting, request and payload in one go, as an impatient client sends them. */
+async function talkSocks(pod: TestPod, host: string, port: number, text: string): Promise<string> {
+  const socket = connectFrom(pod, '127.0.0.1', 15_080);
+  const parsed = /^\d+(\.\d+){3}$/.test(host);
+  const address = parsed ? [1, ...host.split('.').map(Number)] : [3, host.length, ...Buffer.from(host)];
+  const request = [5, 1, 0, ...address, port >> 8, port & 0xff];
+  socket.end(Buffer.concat([Buffer.from([5, 1, 0, ...request]), Buffer.from(text)]));
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(socket, 'close');
+  const received = Buffer.concat(chunks);
+  assert.is(received.subarray(0, 2).toString('hex'), '0500');
+  return received[3] === 0 ? received.subarray(12).toString() : `refused with ${received[3]}`;
 }
 
 async function eventually(check: () => Promise<boolean>): Promise<void> {

@@ -138,7 +138,6 @@ function refuseUnsupported(config: Config): void {
   if (config.localXds !== undefined) problems.push('LOCAL_XDS');
   if (config.localXdsPath !== undefined) problems.push('LOCAL_XDS_PATH');
   if (config.crlPath !== undefined && config.crlPath !== '') problems.push('CRL_PATH');
-  if (config.socks5) problems.push('UNSTABLE_ENABLE_SOCKS5=true');
   if (config.compliancePolicy !== '') problems.push(`COMPLIANCE_POLICY=${config.compliancePolicy}`);
   if (problems.length > 0)
     throw new MeshError('CONFIG', `not supported by this version: ${problems.join(', ')}; unset them to start`);

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { HostPort } from '@ambit/common/address/host-port';
 import { type IpAddress, isV6 } from '@ambit/common/address/ip';
+import { query, RECORD, recordAddress } from '@ambit/common/dns/message';
 import { MeshError } from '@ambit/common/errors';
 import { SystemCallError } from '@ambit/common/linux/libc';
 import type { MeshView } from '@ambit/common/mesh/view';
@@ -31,8 +32,14 @@ interface PodDns {
   readonly addresses: readonly HostPort[];
 }
 
+export interface RunningDns {
+  readonly close: () => void;
+  /** IPv4 addresses of a name, as an application of the pod would be told. */
+  readonly resolve: (hostname: string) => Promise<readonly IpAddress[]>;
+}
+
 /** Serves DNS in a pod: the mesh's names from the mesh, others from the node's name servers, asked from inside the pod. */
-export function startPodDns({ service, config, sockets, local, addresses }: PodDns): () => void {
+export function startPodDns({ service, config, sockets, local, addresses }: PodDns): RunningDns {
   const upstream = new DnsUpstream({
     config: service.resolver,
     hosts: service.hosts,
@@ -63,7 +70,11 @@ export function startPodDns({ service, config, sockets, local, addresses }: PodD
     now: performance.now.bind(performance),
   });
   const server = serveDns(openSockets(sockets, addresses), handler);
-  return () => server.close();
+  const resolve = async (hostname: string): Promise<readonly IpAddress[]> => {
+    const answer = await handler(query(randomInt(0x1_0000), hostname, RECORD.A), 'udp');
+    return (answer?.answers ?? []).map(recordAddress).filter((ip) => ip !== undefined);
+  };
+  return { close: () => server.close(), resolve };
 }
 
 function openSockets(sockets: PodSockets, addresses: readonly HostPort[]): DnsSockets {

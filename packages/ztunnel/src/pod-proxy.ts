@@ -14,7 +14,8 @@ import { LiveConnections } from './live-connections.ts';
 import type { PodInfo } from './local-workload.ts';
 import { acceptOutbound } from './outbound.ts';
 import type { PodContext } from './pod-context.ts';
-import { type DnsService, startPodDns } from './pod-dns.ts';
+import { type DnsService, type RunningDns, startPodDns } from './pod-dns.ts';
+import { acceptSocks5 } from './socks5.ts';
 import { podSocketOptions } from './pod-socket-options.ts';
 
 /** What pods share: everything of a PodContext that is not the pod's own, and the DNS service. */
@@ -33,7 +34,7 @@ export class PodProxy implements RunningPod {
   readonly #servers: Server[] = [];
   readonly #hbone = new Set<HboneConnection>();
   readonly #pool: HbonePool;
-  #closeDns: () => void = () => undefined;
+  #dns: RunningDns | undefined;
 
   private constructor(pod: PodInfo, config: Config, sockets: PodSockets) {
     this.pod = pod;
@@ -79,7 +80,7 @@ export class PodProxy implements RunningPod {
   async stop(mode: 'immediate' | 'graceful'): Promise<void> {
     for (const server of this.#servers) server.close();
     this.#servers.length = 0;
-    this.#closeDns();
+    this.#dns?.close();
     for (const connection of this.#hbone) connection.drain();
     this.#pool.drain();
     await this.#drain.start(mode, this.#deadlineMs);
@@ -114,12 +115,16 @@ export class PodProxy implements RunningPod {
       );
     }
     if (config.dnsEnabled)
-      this.#closeDns = startPodDns({
+      this.#dns = startPodDns({
         service: environment.dns,
         config,
         sockets,
         local,
         addresses: dnsAddresses(config),
+      });
+    if (config.enableProxy && config.socks5)
+      this.#listen(sockets, PORTS.socks5, 'socks5', (socket) => {
+        void acceptSocks5(context, socket, this.#dns?.resolve);
       });
   }
 

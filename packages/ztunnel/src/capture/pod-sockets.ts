@@ -31,7 +31,7 @@ export interface PodSocketOptions {
   readonly userTimeoutMs: number | undefined;
 }
 
-export type PortRole = 'outbound' | 'inbound-plaintext' | 'hbone';
+export type PortRole = 'outbound' | 'inbound-plaintext' | 'hbone' | 'socks5';
 
 const BACKLOG = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -63,13 +63,13 @@ export class PodSockets {
   }
 
   /**
-   * Listens on a port on every address of the pod.
+   * Listens on a port on every address of the pod; for SOCKS5 on loopback only.
    * @throws MeshError CONFIG when the port is taken or a right is missing.
    */
   listen(port: number, role: PortRole, accept: (socket: Socket) => void): Server {
     const { netns, mark, ipv6, reusePort, originalSource } = this.#options;
     const fd = listenIn(netns, {
-      host: ipv6 ? '::' : '0.0.0.0',
+      host: role === 'socks5' ? '127.0.0.1' : ipv6 ? '::' : '0.0.0.0',
       port,
       reusePort,
       backlog: BACKLOG,
