@@ -5,6 +5,7 @@ import { findKind } from '@ambit/common/model/kinds';
 import { type KubeObject, objectKey } from '../collections/object.ts';
 import type { ObjectStore } from '../collections/object-store.ts';
 import type { ObjectWriter } from '../collections/object-writer.ts';
+import type { LayerWrite } from './journal.ts';
 import { inForce, isSpent, joinPatches, objectDigest, patched, withoutStated } from './layers.ts';
 import type { SourceError } from './parse.ts';
 import { type Layer, type MetadataPatch, NO_LAYER, StateFolder } from './state-folder.ts';
@@ -33,6 +34,13 @@ export interface ApplyResult {
   readonly action: 'created' | 'configured' | 'unchanged';
   /** What the file says that has no effect here, with its place. */
   readonly warnings: readonly string[];
+}
+
+/** What is to lie over one object from now on; the object names its files. */
+interface LayerChange {
+  readonly key: string;
+  readonly object: KubeObject;
+  readonly layer: Layer;
 }
 
 /** Namespaces that are always there. */
@@ -131,7 +139,7 @@ export class FolderSource implements ObjectWriter {
     const keys = [objectKey(kind, namespace, name)];
     if (kind === 'Namespace')
       for (const [key, { output }] of this.#published) if (output.metadata.namespace === name) keys.push(key);
-    for (const key of keys) this.#deleteOne(key);
+    this.#setLayers(keys.flatMap((key) => this.#deletion(key)));
     this.#publish();
     return Promise.resolve();
   }
@@ -146,7 +154,7 @@ export class FolderSource implements ObjectWriter {
     if (!this.#published.has(key)) this.#store.apply([patched(current, patch)]);
     else {
       const layer = this.#layers.get(key) ?? NO_LAYER;
-      this.#setLayer(key, current, { ...layer, patch: joinPatches(layer.patch, patch) });
+      this.#setLayers([{ key, object: current, layer: { ...layer, patch: joinPatches(layer.patch, patch) } }]);
       this.#publish();
     }
     return this.#store.get(kind, namespace, name);
@@ -202,49 +210,61 @@ export class FolderSource implements ObjectWriter {
 
   /** Lays the objects over what is there. */
   #put(objects: readonly KubeObject[]): void {
-    for (const object of objects) {
+    const changes = objects.map((object): LayerChange => {
       const key = objectKey(object.kind, object.metadata.namespace, object.metadata.name);
-      const layer = this.#layers.get(key) ?? NO_LAYER;
-      const next = {
-        object,
-        deleted: false,
-        over: objectDigest(this.#user.objects.get(key)?.object),
-        patch: withoutStated(layer.patch, object),
-      };
-      if (!isDeepStrictEqual(layer, next)) this.#setLayer(key, object, next);
-    }
+      const patch = withoutStated((this.#layers.get(key) ?? NO_LAYER).patch, object);
+      const over = objectDigest(this.#user.objects.get(key)?.object);
+      return { key, object, layer: { object, deleted: false, over, patch } };
+    });
+    this.#setLayers(changes.filter(({ key, layer }) => !isDeepStrictEqual(this.#layers.get(key) ?? NO_LAYER, layer)));
     this.#publish();
   }
 
-  #deleteOne(key: string): void {
+  /** How an object goes: a layer that hides the folder's object, or no layer any more. */
+  #deletion(key: string): LayerChange[] {
     const published = this.#published.get(key);
-    if (published === undefined) return this.#store.apply([], [key]);
+    if (published === undefined) {
+      this.#store.apply([], [key]);
+      return [];
+    }
     const base = this.#user.objects.get(key)?.object;
-    this.#setLayer(key, published.input, { ...NO_LAYER, deleted: base !== undefined, over: objectDigest(base) });
+    const layer = { ...NO_LAYER, deleted: base !== undefined, over: objectDigest(base) };
+    return [{ key, object: published.input, layer }];
   }
 
-  #setLayer(key: string, { kind, metadata }: KubeObject, layer: Layer): void {
-    if (isSpent(this.#user.objects.get(key)?.object, layer)) this.#layers.delete(key);
-    else this.#layers.set(key, layer);
-    if (isEphemeral(kind) && layer.object === undefined && !layer.deleted) return;
-    this.#state.writeLayer(kind, metadata.namespace, metadata.name, this.#layers.get(key) ?? NO_LAYER);
+  /** All of these changes count, or none: on disk first, then in memory. */
+  #setLayers(changes: readonly LayerChange[]): void {
+    const next = changes.map(({ key, object, layer }) => ({
+      key,
+      object,
+      layer: isSpent(this.#user.objects.get(key)?.object, layer) ? NO_LAYER : layer,
+      inMemory: isEphemeral(object.kind) && layer.object === undefined && !layer.deleted,
+    }));
+    const kept = next.filter((one) => !one.inMemory);
+    this.#state.writeLayers(
+      kept.map(({ object, layer }) => layerWrite(object, layer)),
+      kept.map(({ object, key }) => layerWrite(object, this.#layers.get(key) ?? NO_LAYER)),
+    );
+    for (const { key, layer } of next)
+      if (layer === NO_LAYER) this.#layers.delete(key);
+      else this.#layers.set(key, layer);
   }
 
   /** After the user's files changed: layers that an edit overtook go, unless a broken file hides what they lie over. */
   #reload(): void {
     for (const error of this.#user.errors) this.#options.log?.error('file refused', { at: formatSourceError(error) });
     const complete = this.#user.errors.length === 0;
-    if (complete) for (const [key, layer] of this.#layers) this.#dropOvertaken(key, layer);
+    if (complete) this.#setLayers([...this.#layers].flatMap(([key, layer]) => this.#overtaken(key, layer)));
     this.#publish();
     if (!complete) return;
     for (const key of this.#records.keys()) if (!this.#published.has(key)) this.#records.forget(key);
   }
 
-  #dropOvertaken(key: string, layer: Layer): void {
+  #overtaken(key: string, layer: Layer): LayerChange[] {
     const base = this.#user.objects.get(key)?.object;
     if (base !== undefined && layer.object !== undefined && layer.over !== objectDigest(base))
-      this.#setLayer(key, base, { ...NO_LAYER, patch: layer.patch });
-    else if (isSpent(base, layer)) this.#setLayer(key, base ?? layerObject(key), NO_LAYER);
+      return [{ key, object: base, layer: { ...NO_LAYER, patch: layer.patch } }];
+    return isSpent(base, layer) ? [{ key, object: base ?? layerObject(key), layer: NO_LAYER }] : [];
   }
 
   /** Brings the store to what is in force now. */
@@ -313,6 +333,13 @@ const namespaceObject = (name: string): KubeObject => ({ apiVersion: 'v1', kind:
 /** Kubernetes labels every namespace with its name, so that selectors can name it. */
 const named = (object: KubeObject): KubeObject =>
   patched(object, { labels: { 'kubernetes.io/metadata.name': object.metadata.name } });
+
+const layerWrite = ({ kind, metadata }: KubeObject, layer: Layer): LayerWrite => ({
+  kind,
+  namespace: metadata.namespace,
+  name: metadata.name,
+  layer,
+});
 
 /** Enough of an object to name its files. */
 function layerObject(key: string): KubeObject {

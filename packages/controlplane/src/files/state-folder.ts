@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { findKind } from '@ambit/common/model/kinds';
 import { type KubeObject, objectKey } from '../collections/object.ts';
+import { Journal, type LayerWrite } from './journal.ts';
 import { parseYamlValue } from './parse.ts';
 import { readStoredObject, readStoredLayer, readStoredStatus } from './schema/object.ts';
+import { removeFile, writeWhole } from './whole-file.ts';
 import { writeYaml } from './write-yaml.ts';
 
 /** What lies over one object of the user's folder. */
@@ -41,16 +43,23 @@ export const NO_LAYER: Layer = Object.freeze({ object: undefined, deleted: false
  *     objects/<plural>/<namespace or _>/<name>.yaml    the object applied
  *     objects/<plural>/<namespace or _>/<name>.json    deletion, labels and annotations set, digest of what it lies over
  *     status/<plural>/<namespace or _>/<name>.json     uid, creation time, generation, status
+ *     objects.journal                                  layers that are being written, see Journal
  */
 export class StateFolder {
   readonly #directory: string;
+  readonly #journal: Journal;
 
   constructor(directory: string) {
     this.#directory = directory;
+    this.#journal = new Journal(join(directory, 'objects.journal'));
   }
 
-  /** All layers by object key. Files that are not ours or are damaged are named to `unreadable`. */
+  /**
+   * All layers by object key, after changes that a crash cut short are complete. Files that are not ours or are damaged
+   * are named to `unreadable`.
+   */
   readLayers(unreadable: (file: string, reason: string) => void): Map<string, Layer> {
+    this.#journal.complete((one) => this.#writeLayer(one), unreadable);
     const layers = new Map<string, Layer>();
     for (const { key, file } of this.#files('objects')) {
       const before = layers.get(key) ?? NO_LAYER;
@@ -78,20 +87,25 @@ export class StateFolder {
     return records;
   }
 
-  writeLayer(kind: string, namespace: string | undefined, name: string, layer: Layer): void {
-    const yaml = this.#path('objects', { kind, namespace, name }, 'yaml');
-    const json = this.#path('objects', { kind, namespace, name }, 'json');
+  /** Writes all of these layers or none, whenever the process may be killed. @throws Error when the disk takes no more; `before` lies there then */
+  writeLayers(writes: readonly LayerWrite[], before: readonly LayerWrite[]): void {
+    this.#journal.run(writes, before, (one) => this.#writeLayer(one));
+  }
+
+  #writeLayer({ layer, ...id }: LayerWrite): void {
+    const yaml = this.#path('objects', id, 'yaml');
+    const json = this.#path('objects', id, 'json');
     const { object, ...rest } = layer;
-    if (object === undefined) rmSync(yaml, { force: true });
-    else writeWhole(yaml, writeYaml(object));
+    if (object === undefined) removeFile(yaml);
+    else writeWhole(yaml, writeYaml(object), 'durable');
     const plain = !layer.deleted && layer.over === '' && isEmptyPatch(layer.patch);
-    if (plain) rmSync(json, { force: true });
-    else writeWhole(json, `${JSON.stringify(rest)}\n`);
+    if (plain) removeFile(json);
+    else writeWhole(json, `${JSON.stringify(rest)}\n`, 'durable');
   }
 
   writeStatus(kind: string, namespace: string | undefined, name: string, record: StatusRecord | undefined): void {
     const file = this.#path('status', { kind, namespace, name }, 'json');
-    if (record === undefined) rmSync(file, { force: true });
+    if (record === undefined) removeFile(file);
     else writeWhole(file, `${JSON.stringify(record)}\n`);
   }
 
@@ -107,6 +121,7 @@ export class StateFolder {
       if (kind === undefined) continue;
       for (const namespace of entries(join(root, plural)))
         for (const name of entries(join(root, plural, namespace)).sort()) {
+          if (name.endsWith('.tmp')) removeFile(join(root, plural, namespace, name));
           const match = /^(.+)\.(yaml|json)$/.exec(name);
           if (match?.[1] === undefined) continue;
           const key = objectKey(kind.kind, namespace === '_' ? undefined : namespace, match[1]);
@@ -142,11 +157,4 @@ function parseJson(text: string): unknown {
     // SyntaxError: the caller reports the file
     return undefined;
   }
-}
-
-/** Readers see the old file or the new one. Mode 0600, as Secrets are among them. */
-function writeWhole(file: string, text: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(`${file}.tmp`, text, { mode: 0o600 });
-  renameSync(`${file}.tmp`, file);
 }
