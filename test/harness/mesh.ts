@@ -2,7 +2,7 @@
  * A real mesh for a test: every process, namespace and packet of `ambit up`, in a temporary folder, with the demo's outside
  * world when asked for. What it leaves behind when it ends is told, thing by thing.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -93,6 +93,12 @@ export class TestMesh {
   up(): Promise<Ran> {
     const dns = this.world === undefined ? [] : ['--dns', OUTSIDE_DNS];
     return this.cli('up', ...this.#folders, '--detach', ...dns);
+  }
+
+  /** `ambit up` in the foreground of a process of its own. */
+  upInForeground(): ChildProcess {
+    const env = { ...process.env, AMBIT_STATE: this.stateDir, NO_COLOR: '1' };
+    return spawn(process.execPath, [CLI, 'up', ...this.#folders], { env, stdio: 'ignore' });
   }
 
   /** The command line program, as a user runs it. */

@@ -157,4 +157,23 @@ test('a file that was half written when the power went does not keep the mesh fr
   await viaWaypoint();
 });
 
+test('ambit up in the foreground, killed while it starts and while it runs: the mesh ends with it', async () => {
+  const before = await lasting();
+  await mesh.cli('down');
+  for (const moment of ['lock', 'run', 'api.sock']) {
+    const up = mesh.upInForeground();
+    await until(moment, async () => existsSync(join(mesh.stateDir, moment)));
+    up.kill('SIGKILL');
+    await until('the end of every process', async () => {
+      const living = processesNaming(mesh.stateDir);
+      if (living.length > 0) throw new Error(living.join('; '));
+      return true;
+    });
+  }
+  const { code, err } = await mesh.up();
+  assert.is(code, 0, err);
+  assert.equal(await lasting(), before);
+  await viaWaypoint();
+});
+
 test.run();
