@@ -100,7 +100,7 @@ function fromEntry(
     kind: 'ServiceEntry',
     object: form.object,
     ports: form.ports,
-    selector: form.selector !== undefined && Object.keys(form.selector).length > 0 ? form.selector : undefined,
+    selector: selectorOf(form),
     binding,
     entry: form,
     service: {
@@ -119,6 +119,11 @@ function fromEntry(
       visibility: 'PUBLIC',
     },
   };
+}
+
+/** NONE keeps the original destination, so nothing is selected for it. */
+function selectorOf({ selector = {}, resolution }: ServiceEntryForm): Labels | undefined {
+  return resolution === 'NONE' || Object.keys(selector).length === 0 ? undefined : selector;
 }
 
 const PASSTHROUGH: LoadBalancing = Object.freeze({ mode: 'PASSTHROUGH', preferences: [], healthPolicy: 'ALLOW_ALL' });
