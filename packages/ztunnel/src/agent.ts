@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type AdminServer, startAdminServer } from '@ambit/common/admin/server';
 import type { IpAddress } from '@ambit/common/address/ip';
-import { MeshError } from '@ambit/common/errors';
+import { asMeshError, MeshError } from '@ambit/common/errors';
 import { CaClient } from '@ambit/common/identity/ca-client';
 import { CredentialCache } from '@ambit/common/identity/credential-cache';
 import { Readiness } from '@ambit/common/lifecycle/readiness';
@@ -23,6 +23,7 @@ import { type Config, PORTS } from './config.ts';
 import { socketExchange } from './dns/exchange.ts';
 import { parseHosts, parseResolvConf } from './dns/resolv-conf.ts';
 import { DnsUpstream } from './dns/upstream.ts';
+import { applyLocalState, readLocalState } from './local-state.ts';
 import { localWorkload, type PodInfo } from './local-workload.ts';
 import { adsNode } from './node-metadata.ts';
 import { createFetch } from './on-demand.ts';
@@ -100,6 +101,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const host = config.ipv6 ? '::' : '0.0.0.0';
   servers.push(await startAdminServer({ host, port: PORTS.readiness, routes: readinessRoutes(core.readiness) }));
   const certificates = startCertificates(core);
+  loadLocalState(core);
   const ads = startDiscovery(core);
   const environment = buildEnvironment(core, certificates, ads);
   const enrollment = startEnrollment(core, environment);
@@ -135,12 +137,32 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 function refuseUnsupported(config: Config): void {
   const problems: string[] = [];
   if (config.proxyMode === 'dedicated') problems.push('PROXY_MODE=dedicated');
-  if (config.localXds !== undefined) problems.push('LOCAL_XDS');
-  if (config.localXdsPath !== undefined) problems.push('LOCAL_XDS_PATH');
   if (config.crlPath !== undefined && config.crlPath !== '') problems.push('CRL_PATH');
   if (config.compliancePolicy !== '') problems.push(`COMPLIANCE_POLICY=${config.compliancePolicy}`);
   if (problems.length > 0)
     throw new MeshError('CONFIG', `not supported by this version: ${problems.join(', ')}; unset them to start`);
+}
+
+/** Static state comes first; what the control plane says of the same name replaces it. */
+function loadLocalState({ options: { config, logger }, store }: Core): void {
+  const { localXds, localXdsPath } = config;
+  const text = localXdsPath === undefined ? localXds : readLocalFile(localXdsPath);
+  if (text === undefined) return;
+  const state = readLocalState(text, localXdsPath ?? 'LOCAL_XDS');
+  applyLocalState(store, state);
+  logger.scope('ztunnel::state').info('local configuration loaded', {
+    workloads: state.workloads.length,
+    services: state.services.length,
+    policies: state.policies.length,
+  });
+}
+
+function readLocalFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new MeshError('CONFIG', `LOCAL_XDS_PATH=${path} cannot be read: ${asMeshError(cause).message}`, { cause });
+  }
 }
 
 const fatal = (error: unknown): MeshError =>
