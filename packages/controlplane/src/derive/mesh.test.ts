@@ -408,6 +408,7 @@ test('CP-018..024: PeerAuthentication as policies', () => {
   assert.equal(attached(port('STRICT', 'PERMISSIVE')), converted);
   assert.equal(attached(port('PERMISSIVE', 'STRICT')), converted);
   assert.equal(attached(port('PERMISSIVE', 'DISABLE')), []);
+  assert.equal(attached(root('STRICT'), port('UNSET', 'DISABLE')), [STRICT], 'inherited, only PERMISSIVE opens a port');
   assert.equal(attached(root('STRICT'), port('UNSET', 'PERMISSIVE')), converted, 'merged with the mesh');
   assert.equal(
     attached(root('STRICT'), peers('ns', 'mtls: {mode: UNSET}'), port('UNSET', 'PERMISSIVE')),

@@ -55,7 +55,13 @@ function convert(
   inherited: Mode,
 ): { readonly mode: Mode; readonly policy: Policy | undefined } {
   const mode = strictness(form.mode, inherited);
-  const other = [...form.ports].filter(([, port]) => strictness(port, mode) !== mode).map(([port]) => port);
+  // As in Istio, DISABLE on a port opens it only where the workload itself says STRICT; what it inherits needs PERMISSIVE.
+  const inherits = form.mode === undefined || form.mode === 'UNSET';
+  const opens = (port: PeerAuthenticationForm['mode']): boolean =>
+    !(inherits && mode === 'STRICT' && port === 'DISABLE');
+  const other = [...form.ports]
+    .filter(([, port]) => strictness(port, mode) !== mode && opens(port))
+    .map(([port]) => port);
   if (other.length === 0) return { mode, policy: undefined };
   const rules =
     mode === 'STRICT'

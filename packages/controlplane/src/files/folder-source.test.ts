@@ -113,6 +113,23 @@ test('apply is all or nothing and says what it did', ({ open }) => {
   assert.equal(portOf(store), [{ port: 81 }]);
 });
 
+test('fields without effect are said of files and of what was applied, as long as they are in force', async ({
+  write,
+  open,
+}) => {
+  const entry = (name: string): string =>
+    `apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: ${name}, namespace: apps}\nspec:\n  hosts: [${name}.test]\n  exportTo: ["."]\n`;
+  write('a.yaml', entry('a'));
+  const first = open();
+  const [applied] = first.source.apply(entry('b'), 'b.yaml');
+  assert.match(applied?.warnings[0] ?? '', 'b.yaml:6:3: spec.exportTo: exportTo is accepted');
+  const { source } = open();
+  const said = (): string[] => source.warnings().map((one) => `${one.file.split('/').at(-1)}: ${one.field}`);
+  assert.equal(said(), ['a.yaml: spec.exportTo', 'b: spec.exportTo']);
+  await source.delete('ServiceEntry', 'apps', 'b');
+  assert.equal(said(), ['a.yaml: spec.exportTo']);
+});
+
 test('what was applied lies over the folder and survives a restart; a later edit of the folder wins', ({
   write,
   open,

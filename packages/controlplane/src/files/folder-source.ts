@@ -11,7 +11,7 @@ import type { SourceError } from './parse.ts';
 import { type Layer, type MetadataPatch, NO_LAYER, StateFolder } from './state-folder.ts';
 import { isEphemeral, StatusRecords } from './status-records.ts';
 import { UserFolder } from './user-folder.ts';
-import { checkMetadataPatch, formatSourceError, validateText, ValidationErrors } from './validate.ts';
+import { checkMetadataPatch, formatSourceError, validateText, ValidationErrors, warningsOf } from './validate.ts';
 
 export interface FolderSourceOptions {
   /** The user's files and folders: read, never written. */
@@ -67,6 +67,7 @@ export class FolderSource implements ObjectWriter {
   readonly #stateErrors: SourceError[] = [];
   /** What this source has put into the store: the object before admission, and as stored. */
   readonly #published = new Map<string, { readonly input: KubeObject; readonly output: KubeObject }>();
+  readonly #said = new WeakMap<KubeObject, readonly SourceError[]>();
   readonly #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | undefined;
   #rescan: NodeJS.Timeout | undefined;
@@ -111,9 +112,22 @@ export class FolderSource implements ObjectWriter {
     return [...this.#user.errors, ...this.#stateErrors];
   }
 
-  /** Fields of the user's files that are accepted but have no effect here. */
+  /** What is in force and accepted but has no effect here: of the user's files, and of what was applied since. */
   warnings(): readonly SourceError[] {
-    return this.#user.warnings;
+    const applied = [...this.#layers.values()].flatMap(({ object }) => (object === undefined ? [] : this.#say(object)));
+    return [...this.#user.warnings, ...applied];
+  }
+
+  /** What programs make of other objects is not for people to change. */
+  #say(object: KubeObject): readonly SourceError[] {
+    const { kind, metadata } = object;
+    if (metadata.ownerReferences !== undefined) return [];
+    let known = this.#said.get(object);
+    if (known === undefined) {
+      const name = metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+      this.#said.set(object, (known = warningsOf(object, `${kind.toLowerCase()} ${name}`)));
+    }
+    return known;
   }
 
   /** The user's files that are followed. */

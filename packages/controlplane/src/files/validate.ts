@@ -129,6 +129,19 @@ export const formatPath = (path: Path): string =>
     })
     .join('');
 
+/** What an object that was stored before says without effect; `file` names it, as its text is not kept. */
+export function warningsOf(object: KubeObject, file: string): SourceError[] {
+  const report = newReport(true);
+  KIND_CHECKS[object.kind]?.check({ ...object }, report);
+  return report.warnings.map((one) => ({
+    file,
+    line: 1,
+    column: 1,
+    field: formatPath(one.path),
+    message: one.message,
+  }));
+}
+
 /** The errors of labels and annotations that someone sets, as `apply` would find them; `what` names the object. */
 export function checkMetadataPatch(patch: MetadataPatch, what: string): SourceError[] {
   const report = newReport(true);
