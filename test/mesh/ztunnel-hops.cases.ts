@@ -220,6 +220,42 @@ export function ztunnelHopCases(): void {
     assert.is(reply?.toString('hex'), '05070001000000000000');
   });
 
+  test('ZT-ZDS-12 every socket of the agent in a pod carries the mark', async () => {
+    const open = connectFrom(node.pod('client'), node.pod('web1').ipv4, 8080);
+    await once(open, 'data');
+    const listening = run('client', 'ss', '-tulnHe').trim().split('\n');
+    assert.ok(listening.length >= 5);
+    for (const line of listening) assert.match(line, 'fwmark:0x539');
+    const tunnels = run('client', 'ss', '-tnHe', 'dport', '=', '15008').trim().split('\n');
+    for (const line of tunnels) assert.match(line, 'fwmark:0x539');
+    open.destroy();
+  });
+
+  test('ZT-DIR-05 only the settled metrics are not called unstable', async () => {
+    const text = await (await fetch('http://127.0.0.1:15020/metrics')).text();
+    const help = text.split('\n').filter((line) => line.startsWith('# HELP') && !line.includes('(unstable)'));
+    const names = help.map((line) => line.split(' ')[2] ?? '').toSorted();
+    const tcp = ['connections_closed', 'connections_opened', 'received_bytes', 'sent_bytes'];
+    assert.equal(names, [
+      'istio_build',
+      ...tcp.map((name) => `istio_tcp_${name}`),
+      'process_max_fds',
+      'process_open_fds',
+    ]);
+  });
+
+  test('ZT-CFG-05 the dump: certificates in order with their state, waypoints as text', async () => {
+    const text = await (await fetch('http://127.0.0.1:15000/config_dump')).text();
+    const identities = [...text.matchAll(/"identity": "([^"]+)",\s+"rootCerts": \[\s+\{/g)].map(([, one]) => one ?? '');
+    assert.ok(identities.includes(id('client')));
+    assert.equal(identities, identities.toSorted());
+    assert.match(text, /"state": "Available"/);
+    assert.match(text, /"state": "Unavailable: no certificate for spiffe:\/\/other\.domain/);
+    assert.match(text, `"destination": "/${node.pod('sandwich').ipv4}"`);
+    assert.match(text, `"destination": "${key('waypoint')}"`);
+    assert.not.match(text, 'PRIVATE KEY');
+  });
+
   test('a node that vanishes is noticed within about ten seconds when bytes wait for it', async () => {
     const { ipv4 } = node.pod('guarded');
     const direct = connectFrom(node.pod('sandwich'), ipv4, 8080);

@@ -93,6 +93,21 @@ test('a revocation before anybody listens is told when somebody does', () => {
   assert.is(admission.permit.verdict?.decidedBy?.policy, 'default/deny-80');
 });
 
+test('ZT-CM-01 ZT-CM-02 equal connections are all told of a change, but not those that have ended', () => {
+  const { store, guard } = guarded();
+  const told: number[] = [];
+  const permits = [1, 2, 3].map((number) => {
+    const admission = guard.admit(POD, ATTRIBUTES);
+    if (admission.kind !== 'permit') throw new Error('denied');
+    admission.permit.whenRevoked(() => told.push(number));
+    return admission.permit;
+  });
+  permits[1]?.release();
+  assert.is(guard.size, 2);
+  store.applyPolicies([portPolicy('DENY', 80)], []);
+  assert.equal([told, guard.size], [[1, 3], 0]);
+});
+
 test('a released connection is not cut', () => {
   const { store, guard } = guarded();
   const admission = guard.admit(POD, ATTRIBUTES);

@@ -81,7 +81,8 @@ export class PodSockets {
     // and unread bytes make the kernel answer a refusal with a reset.
     const captured = role !== 'hbone';
     const server = createServer({ noDelay: true, allowHalfOpen: captured, pauseOnConnect: captured }, (socket) => {
-      if (captured) this.#tune(socket);
+      if (role === 'hbone') watchPeer(socket);
+      else if (role !== 'socks5') this.#tune(socket);
       accept(socket);
     });
     server.on('error', () => {

@@ -11,6 +11,7 @@ import {
   query,
   RCODE,
   RECORD,
+  recordAddress,
   reply,
 } from '@ambit/common/dns/message';
 import { listenIn, localAddress, udpIn } from '@ambit/common/linux/sockets';
@@ -36,7 +37,7 @@ interface Running {
   readonly events: DnsEvent[];
 }
 
-function start(forward: (name: string) => DnsMessage | Error, known = true): Running {
+function start(forward: (name: string) => DnsMessage | Error, known = true, host = '127.0.0.1'): Running {
   const events: DnsEvent[] = [];
   const handler = createDnsHandler({
     client: () => (known ? Promise.resolve(CLIENT) : Promise.reject(new Error('unknown'))),
@@ -60,10 +61,10 @@ function start(forward: (name: string) => DnsMessage | Error, known = true): Run
     observe: (event) => events.push(event),
     now: () => 0,
   });
-  const tcp = listenIn(undefined, { host: '127.0.0.1', port: 0, backlog: 8 });
+  const tcp = listenIn(undefined, { host, port: 0, backlog: 8 });
   const port = localAddress(tcp)?.port ?? 0;
-  const udp = udpIn(undefined, { host: '127.0.0.1', port });
-  return { server: serveDns({ udp: [{ fd: udp, type: 'udp4' }], tcp: [tcp] }, handler), port, events };
+  const udp = { fd: udpIn(undefined, { host, port }), type: host.includes(':') ? 'udp6' : 'udp4' } as const;
+  return { server: serveDns({ udp: [udp], tcp: [tcp] }, handler), port, events };
 }
 
 async function askUdp(port: number, message: DnsMessage): Promise<DnsMessage> {
@@ -130,6 +131,19 @@ test('ZT-DNS-22 the same answer over UDP and TCP: authoritative, id and question
       ['udp web. success 1', 'tcp web. success 1'],
     );
   }, positive));
+
+test('ZT-DNS-23 clients of IPv4 are answered by a socket of both families', () =>
+  withServer(
+    async ({ port }) => {
+      for (const ask of [askUdp, askTcp]) {
+        const { answers } = await ask(port, query(1, 'web', RECORD.A));
+        assert.equal(answers.map(recordAddress), ['10.1.0.1']);
+      }
+    },
+    positive,
+    true,
+    '::',
+  ));
 
 test('ZT-DNS-24 a long answer is whole over TCP, and cut and marked over UDP', () =>
   withServer(async ({ port }) => {
