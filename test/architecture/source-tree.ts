@@ -18,10 +18,13 @@ export interface SourceFile {
 const IMPORT = /^\s*(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
 const DYNAMIC_IMPORT = /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
 
+/** Tests, and what only tests import: `x.fixture.ts`. */
+export const isTestSupport = (path: string): boolean => /\.(test|fixture)\.ts$/.test(path);
+
 /** Every production file of packages/, without tests. */
 export function readSources(): SourceFile[] {
   return globSync('packages/*/src/**/*.ts')
-    .filter((path) => !path.endsWith('.test.ts'))
+    .filter((path) => !isTestSupport(path))
     .sort()
     .map(readSource);
 }

@@ -2,7 +2,7 @@ import { clientSession } from '@ambit/http/h2/session';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HEAD_MS, IDLE_MS } from './deadlines.ts';
-import { settle, TestBed } from './test-bed.ts';
+import { settle, TestBed } from './waypoint.fixture.ts';
 
 const GET = 'GET /get HTTP/1.1\r\nHost: httpbin.org\r\n\r\n';
 

@@ -3,8 +3,8 @@ import type { Condition, Policy } from '@ambit/common/model/policy';
 import { Headers } from '@ambit/http/headers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { endpointAt, picked, settle, TestBed } from './test-bed.ts';
-import type { TestClient } from './test-stream.ts';
+import { endpointAt, picked, settle, TestBed } from './waypoint.fixture.ts';
+import type { TestClient } from './stream.fixture.ts';
 
 const GET = 'GET /get HTTP/1.1\r\nHost: httpbin.org\r\nUser-Agent: curl/8.7.1\r\n\r\n';
 const DATE = 'Sat, 21 Nov 2026 10:00:00 GMT';

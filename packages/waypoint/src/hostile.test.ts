@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { settle, TestBed } from './test-bed.ts';
+import { settle, TestBed } from './waypoint.fixture.ts';
 
 const PIECES = [
   'GET / HTTP/1.1\r\n',

@@ -4,7 +4,7 @@ import { clientSession } from '@ambit/http/h2/session';
 import { Headers } from '@ambit/http/headers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { settle, TestBed } from './test-bed.ts';
+import { settle, TestBed } from './waypoint.fixture.ts';
 
 /** What the client got on one stream. */
 class Answer implements StreamHandler {

@@ -2,8 +2,8 @@ import { MeshError } from '@ambit/common/errors';
 import type { Policy } from '@ambit/common/model/policy';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { settle, TestBed } from './test-bed.ts';
-import { TestClient } from './test-stream.ts';
+import { settle, TestBed } from './waypoint.fixture.ts';
+import { TestClient } from './stream.fixture.ts';
 
 const portPolicy = (action: Policy['action'], port: number): Policy => ({
   name: 'p',

@@ -17,8 +17,8 @@ import { createTestAuthority } from '../../../test/harness/certificates.ts';
 import { type CaptureListener, listenForTunnels } from './capture/listener.ts';
 import { Refusals } from './capture/refusals.ts';
 import { dialHbone } from './hbone-dial.ts';
-import { endpointAt, ip, listenerOf, meshOf, picked, TestBed } from './test-bed.ts';
-import { TestClient } from './test-stream.ts';
+import { endpointAt, ip, listenerOf, meshOf, picked, TestBed } from './waypoint.fixture.ts';
+import { TestClient } from './stream.fixture.ts';
 import { answerTunnel, tellOtherRequest } from './tunnels.ts';
 import { createUpstream } from './upstream/upstream.ts';
 

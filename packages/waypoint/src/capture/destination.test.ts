@@ -5,7 +5,7 @@ import type { GatewayAddress } from '@ambit/common/model/waypoint';
 import type { Workload } from '@ambit/common/model/workload';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ip, listenerOf, meshOf, workloadAt } from '../test-bed.ts';
+import { ip, listenerOf, meshOf, workloadAt } from '../waypoint.fixture.ts';
 import { findDestination, type WaypointSelf } from './destination.ts';
 
 const SELF: WaypointSelf = {

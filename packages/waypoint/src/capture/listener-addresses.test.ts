@@ -3,7 +3,7 @@ import type { CidrAddress } from '@ambit/common/model/network-address';
 import type { Listener } from '@ambit/common/model/listener';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ip, listenerOf } from '../test-bed.ts';
+import { ip, listenerOf } from '../waypoint.fixture.ts';
 import { ListenerAddresses } from './listener-addresses.ts';
 
 function range(text: string, network = ''): CidrAddress {

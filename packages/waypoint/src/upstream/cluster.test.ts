@@ -14,7 +14,7 @@ import {
   pick,
   wanted,
   worldOf,
-} from './testbed.ts';
+} from './upstream.fixture.ts';
 
 const kindOf = (result: PickResult): string => `${result.kind} ${result.code ?? result.endpoint?.label ?? ''}`.trim();
 

@@ -23,7 +23,7 @@ import {
   send,
   type World,
   worldOf,
-} from './testbed.ts';
+} from './upstream.fixture.ts';
 
 const WINDOWS = { streamWindow: 1 << 20, connectionWindow: 4 << 20, frameSize: 1 << 16 };
 const authority = createTestAuthority();

@@ -22,7 +22,7 @@ import {
   until,
   type World,
   worldOf,
-} from './testbed.ts';
+} from './upstream.fixture.ts';
 
 const servers: (Server | HttpServer)[] = [];
 const worlds: World[] = [];

@@ -16,7 +16,7 @@ import {
   until,
   type World,
   worldOf,
-} from './testbed.ts';
+} from './upstream.fixture.ts';
 
 const servers: (Server | Http2Server)[] = [];
 const sessions: ServerHttp2Session[] = [];

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type DnsAnswer, HostResolver, type Resolution, systemLookup } from './resolve.ts';
-import { ip } from './testbed.ts';
+import { ip } from './upstream.fixture.ts';
 
 /** A resolver whose name server answers what the test says, when it says so. */
 class Bench {

@@ -12,7 +12,17 @@ import * as assert from 'uvu/assert';
 import type { ClientTls, Credential } from '@ambit/common/model/backend';
 import { issueCertificate } from '../../../controlplane/src/serve/x509.ts';
 import type { UpstreamEndpoint } from './contract.ts';
-import { backendOf, endpointAt, listening, OneServiceMesh, pick, send, until, type World, worldOf } from './testbed.ts';
+import {
+  backendOf,
+  endpointAt,
+  listening,
+  OneServiceMesh,
+  pick,
+  send,
+  until,
+  type World,
+  worldOf,
+} from './upstream.fixture.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
 const YEAR_MS = 365 * 86_400_000;

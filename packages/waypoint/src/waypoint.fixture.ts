@@ -14,7 +14,7 @@ import { Headers } from '@ambit/http/headers';
 import { PolicyTable } from './authorize/policy-table.ts';
 import { serveTunnel } from './connection.ts';
 import { Pipeline, TunnelContext } from './pipeline.ts';
-import { MemoryStream, TestClient } from './test-stream.ts';
+import { MemoryStream, TestClient } from './stream.fixture.ts';
 import { WaypointMetrics } from './telemetry/metrics.ts';
 import type {
   PickRequest,
@@ -25,7 +25,7 @@ import type {
   UpstreamRequestOptions,
   UpstreamStream,
 } from './upstream/contract.ts';
-import { ip, workload } from './upstream/testbed.ts';
+import { ip, workload } from './upstream/upstream.fixture.ts';
 
 /** One request that reached the upstream side; the test answers it. */
 export class TestRequest implements UpstreamStream {
