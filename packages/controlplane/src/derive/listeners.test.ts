@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formatCidr } from '@ambit/common/address/cidr';
-import { entry, gateway, meshOf, USE } from './sample-mesh.ts';
+import { entry, gateway, meshOf, USE } from './mesh.fixture.ts';
 
 test('WP-030: a listener has the ranges of its ServiceEntry beside its single addresses', () => {
   const mesh = meshOf(

@@ -5,7 +5,7 @@ import { type KubeObject, objectKey } from '../collections/object.ts';
 import { ObjectStore } from '../collections/object-store.ts';
 import { inputReader, readInputs } from './inputs.ts';
 import { deriveMesh, type Mesh, meshDeriver } from './mesh.ts';
-import { entry, gateway, namespace, objectsOf, peers, pod, policy, service } from './sample-mesh.ts';
+import { entry, gateway, namespace, objectsOf, peers, pod, policy, service } from './mesh.fixture.ts';
 
 const podAt = (name: string, address: string, labels: string): string =>
   pod(name, { labels, status: `podIP: ${address}, conditions: [{type: Ready, status: "True"}]` });

@@ -19,7 +19,7 @@ import {
   conditions,
   boundTo,
   USE,
-} from './sample-mesh.ts';
+} from './mesh.fixture.ts';
 
 test('CP-026: pods without address, succeeded or failed are no workloads; pending ones with an address are', () => {
   const rows: [string, boolean][] = [

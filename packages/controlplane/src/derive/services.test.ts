@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decodeAddress, encodeService } from '@ambit/common/codec/address';
 import type { LoadBalancing, Service } from '@ambit/common/model/service';
-import { entry, meshOf, pod, service, serviceOf, workload } from './sample-mesh.ts';
+import { entry, meshOf, pod, service, serviceOf, workload } from './mesh.fixture.ts';
 
 const WEB = 'apps/web.apps.svc.cluster.local';
 const DISTRIBUTION = 'networking.istio.io/traffic-distribution';

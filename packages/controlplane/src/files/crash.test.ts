@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { ObjectStore } from '../collections/object-store.ts';
 import { FolderSource } from './folder-source.ts';
 
-const PROGRAM = fileURLToPath(new URL('killed-apply.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('killed-apply.fixture.ts', import.meta.url));
 const map = (name: string, value: string): string =>
   `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}, namespace: apps}\ndata: {value: ${value}}\n`;
 const all = (value: string): string => ['a', 'b', 'c'].map((name) => map(name, value)).join('---\n');
