@@ -1,5 +1,6 @@
 // deadline: 60s
 import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -78,6 +79,35 @@ if (enterNamespaces(import.meta.url)) {
     assert.is((await fetch(url)).status, 405);
     child.kill('SIGINT');
     await exit;
+  });
+
+  test('ZT-E2E-01 ZT-DIR-03 dedicated mode with static state: one workload, reached by SOCKS5, no CNI needed', async () => {
+    const local = `
+workloads:
+  - { uid: w, name: w, namespace: a, serviceAccount: s, workloadIps: [127.0.0.1], services: { a/web.example: { 80: 8099 } } }
+services:
+  - { name: web, namespace: a, hostname: web.example, vips: [/10.96.0.1], ports: { 80: 8099 } }
+`;
+    const { child, exit, output } = start({
+      PROXY_MODE: 'dedicated',
+      PROXY_WORKLOAD_INFO: 'a/w/s',
+      XDS_ADDRESS: '',
+      LOCAL_XDS: local,
+      UNSTABLE_ENABLE_SOCKS5: 'true',
+    });
+    await poll(ready, 'ready\n');
+    const web = createServer((socket) => socket.end('hello')).listen(8099, '127.0.0.1');
+    const client = connect(15_080, '127.0.0.1');
+    client.write(Buffer.from([5, 1, 0, 5, 1, 0, 1, 10, 96, 0, 1, 0, 80]));
+    let answer = '';
+    client.on('data', (chunk) => (answer += String(chunk)));
+    await once(client, 'end');
+    client.destroy();
+    assert.match(answer, /hello$/);
+    web.close();
+    child.kill('SIGTERM');
+    assert.is(await exit, 0, output());
+    assert.match(output(), /src.workload="w".*dst.addr=127.0.0.1:8099 dst.service="web.example"/);
   });
 
   test('ZT-DIR-01 a taken port aborts the start and is named', async () => {

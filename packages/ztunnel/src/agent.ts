@@ -136,7 +136,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 /** What is configured and cannot be had is refused at the start, not ignored. */
 function refuseUnsupported(config: Config): void {
   const problems: string[] = [];
-  if (config.proxyMode === 'dedicated') problems.push('PROXY_MODE=dedicated');
   if (config.crlPath !== undefined && config.crlPath !== '') problems.push('CRL_PATH');
   if (config.compliancePolicy !== '') problems.push(`COMPLIANCE_POLICY=${config.compliancePolicy}`);
   if (problems.length > 0)
@@ -180,7 +179,7 @@ function startCertificates({ options, store, abort }: Core): CredentialCache {
     clusterId: config.clusterId,
     headers: config.caHeaders,
     ttlSeconds: Math.round(config.secretTtlMs / 1000),
-    impersonate: true,
+    impersonate: config.proxyMode === 'shared',
     log,
   });
   abort.signal.addEventListener('abort', () => ca[Symbol.dispose](), { once: true });
@@ -189,8 +188,10 @@ function startCertificates({ options, store, abort }: Core): CredentialCache {
     signal: abort.signal,
     log,
   });
-  const prefetch = new CertificatePrefetch(cache, config.nodeName);
-  store.onChange((change) => prefetch.apply(change));
+  if (config.proxyMode === 'shared') {
+    const prefetch = new CertificatePrefetch(cache, config.nodeName);
+    store.onChange((change) => prefetch.apply(change));
+  }
   return cache;
 }
 
@@ -280,7 +281,8 @@ function readHosts(path: string): ReadonlyMap<string, readonly IpAddress[]> {
 function startEnrollment(core: Core, environment: PodEnvironment): Enrollment<PodProxy> {
   const enrollment = new Enrollment<PodProxy>({
     start: (pod, netns) => PodProxy.start(environment, pod, netns),
-    readiness: core.readiness,
+    // In dedicated mode nobody hands pods over, and nobody waits for it.
+    readiness: core.options.config.proxyMode === 'shared' ? core.readiness : new Readiness(),
     log: core.options.logger.scope('ztunnel::inpod::statemanager'),
   });
   registerPodMetrics(core.registry, () => enrollment.counts);
@@ -292,6 +294,11 @@ async function servePods(core: Core, environment: PodEnvironment, enrollment: En
   const { abort, options } = core;
   const { config, logger, onFatal } = options;
   if (abort.signal.aborted) return;
+  if (config.workloadInfo !== undefined && config.proxyMode === 'dedicated') {
+    const [namespace = '', name = '', serviceAccount = ''] = config.workloadInfo.split('/');
+    core.self.push(await PodProxy.startDedicated(environment, { uid: '', namespace, name, serviceAccount }));
+    return;
+  }
   const self = ownPod(config);
   if (self !== undefined) {
     core.self.push(await PodProxy.startSelf(environment, self));

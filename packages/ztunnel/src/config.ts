@@ -15,7 +15,7 @@ import {
 } from '@ambit/common/config/env';
 import { MeshError } from '@ambit/common/errors';
 import type { Json, JsonObject } from '@ambit/common/proto/struct';
-import { readProxyConfig } from './local-config.ts';
+import { type ProxyConfig, readProxyConfig } from './local-config.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -60,7 +60,8 @@ export interface Config {
   readonly instanceIp: string;
   readonly inpodUds: string;
   readonly portReuse: boolean;
-  readonly packetMark: number;
+  /** Undefined: packets carry none. */
+  readonly packetMark: number | undefined;
   readonly origSrc: boolean | undefined;
   readonly ipv6: boolean;
   readonly keepaliveEnabled: boolean;
@@ -138,7 +139,12 @@ const TABLE = {
   instanceIp: row('INSTANCE_IP', text, '1.1.1.1', 'own address'),
   inpodUds: row('INPOD_UDS', text, '/var/run/ztunnel/ztunnel.sock', 'socket on which the CNI hands over pods'),
   portReuse: row('INPOD_PORT_REUSE', boolean, true, 'SO_REUSEPORT: an upgrade serves without a gap'),
-  packetMark: row('PACKET_MARK', integer(1, 0xffff_ffff), 1337, 'mark of own packets'),
+  packetMark: row(
+    'PACKET_MARK',
+    integer(1, 0xffff_ffff),
+    undefined,
+    'mark of own packets; unset: 1337, in dedicated mode none',
+  ),
   origSrc: row('ENABLE_ORIG_SRC', boolean, undefined, 'keep client addresses; unset: where possible'),
   ipv6: row('IPV6_ENABLED', boolean, true, 'IPv6 beside IPv4'),
   keepaliveEnabled: row('KEEPALIVE_ENABLED', boolean, true, 'TCP keepalive'),
@@ -224,33 +230,36 @@ export function readConfig(env: Environment = process.env, meshFile: string | un
   const ownMetadata = withPrefix(env, 'ISTIO_META_');
   const metadata = { ...proxyConfig.proxyMetadata, ...ownMetadata };
   const { parsed, bad } = jsonEntries(withPrefix(env, 'ISTIO_METAJSON_'));
-  const dnsCapture = metadata['DNS_CAPTURE'];
   const config: Config = {
     ...fixed,
     clusterId: ownMetadata['CLUSTER_ID'] ?? fixed.clusterId,
     xdsAddress: controlPlane(fixed.xdsAddress ?? proxyConfig.discoveryAddress, env),
     caAddress: controlPlane(fixed.caAddress, env) ?? '',
+    packetMark: fixed.packetMark ?? defaultMark(fixed),
     terminationDeadlineMs: fixed.terminationDeadlineMs ?? deadlineFor(fixed.gracePeriodSeconds),
     xdsHeaders: headers(env, 'XDS_HEADER_'),
     caHeaders: headers(env, 'CA_HEADER_'),
     metadata,
     jsonMetadata: parsed,
     badJsonMetadata: bad,
-    dnsEnabled: dnsCapture === undefined || dnsCapture.toLowerCase() === 'true',
+    dnsEnabled: (metadata['DNS_CAPTURE'] ?? 'true').toLowerCase() === 'true',
     ...dnsAddress(metadata['DNS_PROXY_ADDR']),
-    workers: workerThreads({
-      ...fixed,
-      workerThreads:
-        fixed.workerThreads ?? (proxyConfig.concurrency === undefined ? undefined : String(proxyConfig.concurrency)),
-    }),
-    adminPort: proxyConfig.proxyAdminPort ?? PORTS.admin,
-    metricsPort: proxyConfig.statsPort ?? PORTS.metrics,
+    workers: workerThreads({ ...fixed, workerThreads: fixed.workerThreads ?? proxyConfig.concurrency?.toString() }),
+    ...adminPorts(proxyConfig),
     resolvConf: '/etc/resolv.conf',
     hostsFile: '/etc/hosts',
   };
   checkTogether(config, fixed);
   return Object.freeze(config);
 }
+
+const adminPorts = ({ proxyAdminPort, statsPort }: ProxyConfig): { adminPort: number; metricsPort: number } => ({
+  adminPort: proxyAdminPort ?? PORTS.admin,
+  metricsPort: statsPort ?? PORTS.metrics,
+});
+
+/** Redirect rules know our own packets by it; in dedicated mode there are none. */
+const defaultMark = ({ proxyMode }: Fixed): number | undefined => (proxyMode === 'shared' ? 1337 : undefined);
 
 /** Settings of the whole mesh, as Istio's installation mounts them; relative to the working directory, as there. */
 const MESH_FILE = './etc/istio/config/mesh';

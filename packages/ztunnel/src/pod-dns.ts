@@ -58,7 +58,7 @@ export function startPodDns({ service, config, sockets, local, addresses }: PodD
           view: service.view,
           client,
           clusterDomain: config.clusterDomain,
-          searchDomains: undefined,
+          searchDomains: config.proxyMode === 'dedicated' ? service.resolver.search : undefined,
           preferredNamespace: config.preferredNamespace,
           ipv6: config.ipv6,
           random: Math.random,

@@ -55,20 +55,30 @@ export class PodProxy implements RunningPod {
    * @throws MeshError CONFIG when one of them cannot be opened; nothing is left open then.
    */
   static start(environment: PodEnvironment, pod: PodInfo, netns: Netns): Promise<PodProxy> {
-    return PodProxy.#start(environment, pod, netns);
+    return PodProxy.#start(environment, pod, netns, 'everything');
   }
 
   /** Serves this program's own pod: tunnels to its ports, such as the metrics, on 15008 of its own namespace. */
   static startSelf(environment: PodEnvironment, pod: PodInfo): Promise<PodProxy> {
-    return PodProxy.#start(environment, pod, undefined);
+    return PodProxy.#start(environment, pod, undefined, 'tunnels');
   }
 
-  static async #start(environment: PodEnvironment, pod: PodInfo, netns: Netns | undefined): Promise<PodProxy> {
+  /** Serves the one workload of dedicated mode, in our own namespace. */
+  static startDedicated(environment: PodEnvironment, pod: PodInfo): Promise<PodProxy> {
+    return PodProxy.#start(environment, pod, undefined, 'everything');
+  }
+
+  static async #start(
+    environment: PodEnvironment,
+    pod: PodInfo,
+    netns: Netns | undefined,
+    serve: 'everything' | 'tunnels',
+  ): Promise<PodProxy> {
     const { config } = environment;
     const sockets = new PodSockets(podSocketOptions(config, netns));
     const proxy = new PodProxy(pod, config, sockets);
     try {
-      proxy.#open(environment, sockets, netns === undefined);
+      proxy.#open(environment, sockets, serve === 'tunnels');
       return proxy;
     } catch (error) {
       await proxy.stop('immediate');

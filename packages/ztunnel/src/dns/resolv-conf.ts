@@ -6,6 +6,8 @@ export interface ResolverConfig {
   readonly servers: readonly HostPort[];
   readonly timeoutMs: number;
   readonly attempts: number;
+  /** What this machine's own programs append. */
+  readonly search: readonly string[];
 }
 
 const DNS_PORT = 53;
@@ -13,11 +15,12 @@ const MAX_SERVERS = 3;
 const DEFAULT_TIMEOUT_S = 5;
 const DEFAULT_ATTEMPTS = 2;
 
-/** Reads name servers and options; the search list is left out on purpose, as the pod's own has been applied already. */
+/** Reads name servers, options and the search list, which is not for forwarding: a pod's own has been applied already. */
 export function parseResolvConf(text: string): ResolverConfig {
   const servers: HostPort[] = [];
   let timeout = DEFAULT_TIMEOUT_S;
   let attempts = DEFAULT_ATTEMPTS;
+  let search: readonly string[] = [];
   for (const line of text.split('\n')) {
     const [keyword, ...values] = line
       .replace(/[#;].*$/, '')
@@ -25,11 +28,12 @@ export function parseResolvConf(text: string): ResolverConfig {
       .split(/\s+/);
     const server = keyword === 'nameserver' ? parseIp(values[0] ?? '') : undefined;
     if (server !== undefined && servers.length < MAX_SERVERS) servers.push({ ip: server, port: DNS_PORT });
+    if (keyword === 'search') search = values.map((domain) => domain.toLowerCase().replace(/\.$/, ''));
     if (keyword !== 'options') continue;
     timeout = option(values, 'timeout', [1, 30]) ?? timeout;
     attempts = option(values, 'attempts', [1, 5]) ?? attempts;
   }
-  return { servers, timeoutMs: timeout * 1000, attempts };
+  return { servers, timeoutMs: timeout * 1000, attempts, search };
 }
 
 function option(values: readonly string[], name: string, [min, max]: readonly [number, number]): number | undefined {

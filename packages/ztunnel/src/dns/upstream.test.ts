@@ -161,7 +161,7 @@ test('resolv.conf: at most three servers, options within reason, comments and ju
     ['1.1.1.1', '::1', '2.2.2.2'],
   );
   assert.equal([config.timeoutMs, config.attempts], [30_000, 1]);
-  assert.equal(parseResolvConf(''), { servers: [], timeoutMs: 5000, attempts: 2 });
+  assert.equal(parseResolvConf(''), { servers: [], timeoutMs: 5000, attempts: 2, search: [] });
 });
 
 test.run();
