@@ -1,8 +1,6 @@
 /** What a mesh could leave on a machine, found without asking the mesh. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-
-const NAMESPACES = ['net', 'pid', 'mnt'] as const;
+import { readdirSync, readFileSync } from 'node:fs';
 
 const numbers = (): number[] =>
   readdirSync('/proc')
@@ -32,18 +30,30 @@ export function residentMiB(pid: number): number {
   return Number(kib) / 1024;
 }
 
-/** Network, process and mount namespaces of a mesh's first process and of all its descendants, less this process's own. */
-export function meshNamespaces(first: number): Set<string> {
-  const found = new Set(descendants(first).flatMap(namespacesOf));
-  for (const own of namespacesOf(process.pid)) found.delete(own);
-  return found;
+/** A process that cannot be mistaken for a later one of the same id. */
+export interface KnownProcess {
+  readonly pid: number;
+  readonly startTime: string;
 }
 
-/** Living processes in any of these namespaces, with their command lines. */
-export const processesIn = (namespaces: ReadonlySet<string>): string[] =>
-  numbers()
-    .filter((pid) => namespacesOf(pid).some((one) => namespaces.has(one)))
-    .map((pid) => `process ${pid}: ${commandLine(pid)}`);
+/**
+ * A mesh's first process and all that come from it. The first is the init of its process namespace: while none of these live, nothing
+ * that they started later can. (Namespaces are no names to look for: the kernel gives their numbers to others at once.)
+ */
+export const meshProcesses = (first: number): KnownProcess[] =>
+  descendants(first).flatMap((pid) => {
+    const startTime = statOf(pid)?.[19];
+    return startTime === undefined ? [] : [{ pid, startTime }];
+  });
+
+/** Those that live still, with their command lines. */
+export const alive = (known: readonly KnownProcess[]): string[] =>
+  known
+    .filter(({ pid, startTime }) => {
+      const stat = statOf(pid);
+      return stat?.[19] === startTime && stat[0] !== 'Z';
+    })
+    .map(({ pid }) => `process ${pid}: ${commandLine(pid)}`);
 
 /** Living processes whose command line names a folder. */
 export const processesNaming = (folder: string): string[] =>
@@ -63,24 +73,20 @@ export function machineTraces(): string[] {
   return [...links, ...netns, ...tables, ...mounts].filter((trace) => /ambit|istio/.test(trace));
 }
 
-function namespacesOf(pid: number): string[] {
-  return NAMESPACES.flatMap((name) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/ns/${name}`)];
-    } catch {
-      return []; // ENOENT: it has ended; EACCES: another user's, so not the mesh's
-    }
-  });
-}
-
-function parentOf(pid: number): number | undefined {
+/** The fields of /proc/PID/stat behind the name: state, parent, …, start time as the 20th. */
+function statOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined; // ENOENT: it has ended
   }
 }
+
+const parentOf = (pid: number): number | undefined => {
+  const parent = statOf(pid)?.[1];
+  return parent === undefined ? undefined : Number(parent);
+};
 
 function commandLine(pid: number): string {
   try {

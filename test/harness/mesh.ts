@@ -13,7 +13,7 @@ import { ApiClient, type ApplyResult, type KubeObject } from '@ambit/standalone/
 import { stopMesh } from '@ambit/standalone/down';
 import { startMesh, type StartedMesh } from '@ambit/standalone/up';
 import { createWorld, OUTSIDE_DNS, type OutsideWorld } from '../../demo/outside/world.ts';
-import { machineTraces, meshNamespaces, processesIn, processesNaming } from './leftovers.ts';
+import { alive, type KnownProcess, machineTraces, meshProcesses, processesNaming } from './leftovers.ts';
 
 export const REPOSITORY: string = join(import.meta.dirname, '../..');
 const CLI = join(REPOSITORY, 'packages/cli/src/main.ts');
@@ -194,12 +194,12 @@ export class TestMesh {
 
   /** Ends the mesh, removes its folder, and gives what was left behind, empty when nothing was. */
   async stop(): Promise<string[]> {
-    const namespaces = existsSync(join(this.stateDir, 'lock')) ? meshNamespaces(this.pid) : new Set<string>();
+    const processes = existsSync(join(this.stateDir, 'lock')) ? meshProcesses(this.pid) : [];
     const result = await stopMesh({ stateDir: this.stateDir });
     const left = [
       ...(result.forced ? ['the mesh had to be ended by force'] : []),
       ...result.removed,
-      ...(await this.#settledProcesses(namespaces)),
+      ...(await this.#settledProcesses(processes)),
       ...stateFiles(this.stateDir).filter((file) => /^(run|api\.sock|lock)$/.test(file)),
     ];
     rmSync(this.root, { recursive: true, force: true });
@@ -208,10 +208,10 @@ export class TestMesh {
   }
 
   /** The kernel needs a moment to end the processes of a dead namespace. */
-  async #settledProcesses(namespaces: ReadonlySet<string>): Promise<string[]> {
+  async #settledProcesses(processes: readonly KnownProcess[]): Promise<string[]> {
     let living: string[] = [];
     for (let tries = 0; tries < 20; tries++) {
-      living = [...processesIn(namespaces), ...processesNaming(this.root)];
+      living = [...alive(processes), ...processesNaming(this.root)];
       if (living.length === 0) return [];
       await sleep(POLL_MS);
     }

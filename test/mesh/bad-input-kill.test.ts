@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { at, kind, REPOSITORY, TestMesh, until } from '../harness/mesh.ts';
-import { meshNamespaces, processesIn, processesNaming, processNamed } from '../harness/leftovers.ts';
+import { alive, meshProcesses, processesNaming, processNamed } from '../harness/leftovers.ts';
 
 const STEPS = join(REPOSITORY, 'examples/egress/steps');
 const URL = 'http://httpbin.org/get';
@@ -54,10 +54,10 @@ async function lasting(): Promise<unknown> {
 
 /** Kills the mesh as a whole, in one of its processes, and waits until the kernel has ended the rest. */
 async function killMesh(pid: number): Promise<void> {
-  const namespaces = meshNamespaces(mesh.pid);
+  const processes = meshProcesses(mesh.pid);
   process.kill(pid, 'SIGKILL');
   await until('the end of every process', async () => {
-    const living = [...processesIn(namespaces), ...processesNaming(mesh.stateDir)];
+    const living = [...alive(processes), ...processesNaming(mesh.stateDir)];
     if (living.length > 0) throw new Error(living.join('; '));
     return true;
   });
