@@ -3,7 +3,7 @@ import type { Server } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ResourceStore } from '@ambit/controlplane/serve/resources';
-import { gateway, service, workload } from '@ambit/ztunnel/sample-mesh';
+import { gateway, service, workload } from '@ambit/ztunnel/mesh.fixture';
 import { type AgentNode, connectFrom, serveWorkload, startAgentNode, startEcho, talk } from '../harness/agent-node.ts';
 import { askTunnel, startNetworkGateway, startSandwich } from '../harness/hbone-peer.ts';
 import { run, type TestPod } from '../harness/netns.ts';

@@ -16,7 +16,7 @@ import {
 import { udpIn } from '@ambit/common/linux/sockets';
 import type { Policy } from '@ambit/common/model/policy';
 import type { Workload } from '@ambit/common/model/workload';
-import { service, workload } from '@ambit/ztunnel/sample-mesh';
+import { service, workload } from '@ambit/ztunnel/mesh.fixture';
 import { type AgentNode, connectFrom, serveWorkload, startAgentNode, startEcho, talk } from '../harness/agent-node.ts';
 import type { TestPod } from '../harness/netns.ts';
 

@@ -53,6 +53,7 @@ export type ErrorCode =
   | 'NO_IDENTITY'
   | 'CERT_REVOKED'
   | 'POLICY_DENIED'
+  | 'TUNNEL_DENIED'
   | 'TUNNEL_REFUSED'
   | 'LIMIT'
   | 'DRAINING'
@@ -121,6 +122,13 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorKind>> = {
   ]),
   CERT_REVOKED: kind(['upstream', 'UF', 'CERT_REVOKED', 503, 'the peer certificate is on the revocation list']),
   POLICY_DENIED: kind(['downstream', '-', 'DENY', 403, 'ask which policy decided: the log line names it']),
+  TUNNEL_DENIED: kind([
+    'upstream',
+    'UF',
+    'CONNECT',
+    503,
+    'a policy of the far node agent denied the tunnel; its log names the policy',
+  ]),
   TUNNEL_REFUSED: kind([
     'upstream',
     'UF',

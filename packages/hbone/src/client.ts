@@ -49,7 +49,7 @@ export class HboneClient {
 
   /**
    * Sends CONNECT; undefined when no stream can be opened now.
-   * The promise rejects with MeshError: TUNNEL_REFUSED when the answer is not 200, DRAINING when the peer surely did nothing.
+   * The promise rejects with MeshError: TUNNEL_DENIED when the answer is 401, TUNNEL_REFUSED when it is not 200 either, DRAINING when the peer surely did nothing.
    */
   open(head: ConnectHead, signal: AbortSignal): Promise<Tunnel> | undefined {
     const opening = new Opening(this.#ends, head.authority, signal);
@@ -112,7 +112,9 @@ class Opening implements StreamHandler {
       this.#resolve(new StreamTunnel(stream, this.#ends, head.headers));
       return;
     }
-    this.#reject(new MeshError('TUNNEL_REFUSED', `http status: ${head.status} (${this.#where()})`));
+    // 401 is a verdict about the caller: another endpoint must not be asked until one says yes
+    const code = head.status === 401 ? 'TUNNEL_DENIED' : 'TUNNEL_REFUSED';
+    this.#reject(new MeshError(code, `http status: ${head.status} (${this.#where()})`));
     stream.destroy();
   }
 

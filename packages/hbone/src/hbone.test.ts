@@ -390,18 +390,23 @@ test('a dial that times out says that a NetworkPolicy may block port 15008', asy
   at.close();
 });
 
-test('an answer other than 200 is TUNNEL_REFUSED with the status, and the connection is still good', async () => {
-  const at = await serve({
-    onTunnel: (request) => (request.head.authority === '10.0.0.1:80' ? request.reject(401) : echo(request)),
+for (const [status, code, retry] of [
+  [401, 'TUNNEL_DENIED', false],
+  [503, 'TUNNEL_REFUSED', true],
+] as const) {
+  test(`an answer of ${status} is ${code} with the status, and the connection is still good`, async () => {
+    const at = await serve({
+      onTunnel: (request) => (request.head.authority === '10.0.0.1:80' ? request.reject(status) : echo(request)),
+    });
+    const pool = newPool();
+    const error = await rejection(open(pool, at));
+    assert.equal([error.code, error.kind.retry], [code, retry]);
+    assert.match(error.message, `http status: ${status}`);
+    assert.is(pool.connections, 1);
+    await pool[Symbol.asyncDispose]();
+    at.close();
   });
-  const pool = newPool();
-  const error = await rejection(open(pool, at));
-  assert.is(error.code, 'TUNNEL_REFUSED');
-  assert.match(error.message, 'http status: 401');
-  assert.is(pool.connections, 1);
-  await pool[Symbol.asyncDispose]();
-  at.close();
-});
+}
 
 for (const status of [undefined, 404]) {
   test(`a request that is no CONNECT gets ${status ?? 400}`, async () => {

@@ -55,7 +55,7 @@ export class HbonePool {
     return this.#clients.size;
   }
 
-  /** Opens a tunnel. @throws MeshError: what failed, TUNNEL_REFUSED with the status when the answer is not 200. */
+  /** Opens a tunnel. @throws MeshError: what failed, TUNNEL_DENIED (401) or TUNNEL_REFUSED with the status when the answer is not 200. */
   async open(credentials: Credentials, target: TunnelTarget, head: ConnectHead, signal: AbortSignal): Promise<Tunnel> {
     for (let attempt = 1; ;) {
       if (this.#closed !== undefined) throw this.#closed;

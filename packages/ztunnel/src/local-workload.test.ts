@@ -3,7 +3,7 @@ import { MeshStore } from '@ambit/common/mesh/store';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { localWorkload } from './local-workload.ts';
-import { workload } from './sample-mesh.ts';
+import { workload } from './mesh.fixture.ts';
 
 const POD = { name: 'a', namespace: 'ns', serviceAccount: 'default' };
 const LONG_MS = 10_000;

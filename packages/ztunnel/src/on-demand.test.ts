@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { Registry } from '@ambit/common/telemetry/metrics';
 import { NOTHING_FETCHED } from './decision.ts';
 import { createFetch } from './on-demand.ts';
-import { ip, workload } from './sample-mesh.ts';
+import { ip, workload } from './mesh.fixture.ts';
 import { SOURCE_LABELS, sourceLabels } from './telemetry/traffic-labels.ts';
 
 const CLIENT = workload({ name: 'shell-0', workloadName: 'shell', namespace: 'a', canonicalName: 'shell' });

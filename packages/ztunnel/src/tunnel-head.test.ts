@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hostPort, workload } from './sample-mesh.ts';
+import { hostPort, workload } from './mesh.fixture.ts';
 import { requestHeaders, responseHeaders } from './tunnel-head.ts';
 
 const LOCAL = workload({ name: 'web-0', workloadName: 'web', namespace: 'b' });

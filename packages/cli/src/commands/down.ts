@@ -16,7 +16,7 @@ export const down: Command = {
       clearInterval(clock);
       out.endProgress();
     });
-    for (const sentence of result.removed) out.line(`removed: ${sentence}`);
+    for (const sentence of result.removed) out.line(sentence);
     if (!result.running && result.removed.length === 0) out.line('no mesh was running, nothing was left of one');
     else if (result.running) out.line(`the mesh has ended${result.forced ? ', by force' : ''}`);
     return EXIT.ok;

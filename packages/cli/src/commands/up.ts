@@ -1,4 +1,5 @@
 import type { MeshStatus } from '@ambit/standalone/api/client';
+import type { StartedMesh } from '@ambit/standalone/up';
 import { type Command, EXIT, type Invocation, UsageError } from '../command.ts';
 import { problemText } from '../output.ts';
 import { readVersion } from './version.ts';
@@ -44,8 +45,8 @@ export const up: Command = {
       clearInterval(clock);
       out.endProgress();
     });
-    for (const sentence of mesh.removed) out.note(`removed: ${sentence}`);
-    report(invocation, mesh.status);
+    for (const sentence of mesh.removed) out.note(sentence);
+    report(invocation, mesh);
     if (flags.has('detach')) {
       out.note('"ambit status" shows how it is, "ambit down" ends it');
       return verdict(mesh.status);
@@ -66,11 +67,11 @@ function verdict(status: MeshStatus): number {
   return status.trouble.length > 0 ? EXIT.failed : EXIT.ok;
 }
 
-function report({ out }: Invocation, status: MeshStatus): void {
+function report({ out }: Invocation, { status, removed }: StartedMesh): void {
   out.line(
     `${out.paint('green', '✔')} the mesh runs: ${status.pods.ready} of ${status.pods.total} pods ready, state in ${status.stateDir}`,
   );
-  for (const note of status.notes) out.note(`note: ${note}`);
+  for (const note of status.notes.filter((one) => !removed.includes(one))) out.note(`note: ${note}`);
   for (const source of status.sources) {
     for (const error of source.errors) out.error(problemText(error));
     if (source.errors.length > 0)

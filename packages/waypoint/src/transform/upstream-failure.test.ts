@@ -30,6 +30,7 @@ const TABLE: Readonly<Record<ErrorCode, Row>> = {
   TLS_NAME_MISMATCH: refused('TLS_error:_secret_detail'),
   NO_IDENTITY: refused('no_identity:_secret_detail'),
   CERT_REVOKED: refused('cert_revoked:_secret_detail'),
+  TUNNEL_DENIED: refused('tunnel_denied:_secret_detail'),
   TUNNEL_REFUSED: refused('tunnel_refused:_secret_detail'),
   UPSTREAM_CLOSED: terminated,
   STALE_CONNECTION: terminated,

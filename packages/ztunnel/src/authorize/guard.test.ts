@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { AuthzAttributes } from '@ambit/common/authz/verdict';
 import type { MeshStore } from '@ambit/common/mesh/store';
 import type { Policy } from '@ambit/common/model/policy';
-import { ip, mesh, workload } from '../sample-mesh.ts';
+import { ip, mesh, workload } from '../mesh.fixture.ts';
 import { describeDenial, Guard } from './guard.ts';
 
 const POD = workload({ name: 'pod', ips: ['10.0.0.2'] });

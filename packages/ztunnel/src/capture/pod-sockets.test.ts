@@ -6,7 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { int32, libc } from '@ambit/common/linux/libc';
 import { fdOf } from '@ambit/common/linux/sockets';
-import { ip } from '../sample-mesh.ts';
+import { ip } from '../mesh.fixture.ts';
 import { PodSockets, type PodSocketOptions } from './pod-sockets.ts';
 
 const SOL_SOCKET = 1;

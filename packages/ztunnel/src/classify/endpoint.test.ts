@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { NO_LOCALITY } from '@ambit/common/model/locality';
 import type { LoadBalancing, LoadBalancingScope } from '@ambit/common/model/service';
 import type { Workload } from '@ambit/common/model/workload';
-import { gateway, mesh, service, workload } from '../sample-mesh.ts';
+import { gateway, mesh, service, workload } from '../mesh.fixture.ts';
 import { chooseEndpoint, type ResolutionMode } from './endpoint.ts';
 import { serviceWaypoint } from './next-hop.ts';
 

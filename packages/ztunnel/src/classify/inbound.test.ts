@@ -4,7 +4,7 @@ import { formatHostPort, parseAuthority } from '@ambit/common/address/host-port'
 import type { MeshStore } from '@ambit/common/mesh/store';
 import type { Workload } from '@ambit/common/model/workload';
 import type { InboundDecision } from '../decision.ts';
-import { gateway, ip, mesh, service, workload } from '../sample-mesh.ts';
+import { gateway, ip, mesh, service, workload } from '../mesh.fixture.ts';
 import { classifyInbound } from './inbound.ts';
 
 function decide(store: MeshStore, local: Workload, authority: string, network = ''): InboundDecision {

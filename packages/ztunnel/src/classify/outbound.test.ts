@@ -5,7 +5,7 @@ import type { MeshStore } from '@ambit/common/mesh/store';
 import type { LoadBalancing } from '@ambit/common/model/service';
 import type { Workload } from '@ambit/common/model/workload';
 import type { Fetched, OutboundDecision } from '../decision.ts';
-import { gateway, hostPort, ip, mesh, service, workload } from '../sample-mesh.ts';
+import { gateway, hostPort, ip, mesh, service, workload } from '../mesh.fixture.ts';
 import { classifyOutbound } from './outbound.ts';
 
 const CLIENT = workload({ name: 'client', ips: ['10.0.0.1', 'fd00::1'], protocol: 'HBONE', serviceAccount: 'client' });

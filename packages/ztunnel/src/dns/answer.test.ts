@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { RECORD, recordAddress, recordTarget } from '@ambit/common/dns/message';
 import type { MeshStore } from '@ambit/common/mesh/store';
 import type { Service } from '@ambit/common/model/service';
-import { mesh, service, workload } from '../sample-mesh.ts';
+import { mesh, service, workload } from '../mesh.fixture.ts';
 import { answerQuestion, type AnswerContext } from './answer.ts';
 import { kubernetesForms, searchDomains, wildcards } from './candidates.ts';
 

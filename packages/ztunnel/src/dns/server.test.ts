@@ -16,7 +16,7 @@ import {
 } from '@ambit/common/dns/message';
 import { listenIn, localAddress, udpIn } from '@ambit/common/linux/sockets';
 import type { MeshStore } from '@ambit/common/mesh/store';
-import { ip, mesh, service, workload } from '../sample-mesh.ts';
+import { ip, mesh, service, workload } from '../mesh.fixture.ts';
 import { answerQuestion } from './answer.ts';
 import { createDnsHandler, type DnsEvent } from './handler.ts';
 import { type DnsServer, framed, serveDns } from './server.ts';

@@ -9,7 +9,7 @@ import {
   RECORD,
   reply,
 } from '@ambit/common/dns/message';
-import { ip } from '../sample-mesh.ts';
+import { ip } from '../mesh.fixture.ts';
 import { parseHosts, parseResolvConf } from './resolv-conf.ts';
 import { DnsUpstream } from './upstream.ts';
 

@@ -4,7 +4,7 @@ import { MeshError } from '@ambit/common/errors';
 import { spiffeId } from '@ambit/common/identity/spiffe';
 import { createLogger } from '@ambit/common/telemetry/log';
 import { Registry } from '@ambit/common/telemetry/metrics';
-import { hostPort, service, workload } from '../sample-mesh.ts';
+import { hostPort, service, workload } from '../mesh.fixture.ts';
 import { type ConnectionFacts, ConnectionTelemetry } from './connection-record.ts';
 import { baggageParty, trafficLabels, TRAFFIC_LABELS, UNKNOWN_PARTY, workloadParty } from './traffic-labels.ts';
 
