@@ -135,8 +135,16 @@ export const STORY: readonly Step[] = [
         withinMs: SETTLE_MS,
       });
       await stage.type(`ambit logs waypoint -n ${EGRESS} --tail 3`, { output: [/istio-egress\/httpbin/] });
+      stage.say('Which rule allows is said at debug:');
+      await stage.type(
+        `ambit exec waypoint -n ${EGRESS} -- curl -sS -X POST 'localhost:15000/logging?level=authz=debug,info'`,
+        {
+          output: [/authz=debug/],
+        },
+      );
       await stage.type(curl('admin', '-i -X POST -d hello http://httpbin.org/post'), {
         output: [/200 OK/, /"data": "hello"/],
+        log: waypointLog(/allowed by istio-egress\/httpbin rule 0.*sa\/admin/),
       });
       await stage.type(curl('curl', '-o /dev/null -w %{http_code} http://httpbin.org/get'), { output: [/200/] });
       await stage.type(`ambit get authorizationpolicies -n ${EGRESS}`, {

@@ -445,6 +445,19 @@ test('dry-run and AUDIT policies enforce nothing and tell of each decision in on
   assert.match(bed.explained[2] ?? '', /\taudit: policy match\t/);
 });
 
+test('at debug, the log names the rule that allowed a request; at info it is silent', async () => {
+  for (const [level, lines] of [
+    ['debug', 1],
+    ['info', 0],
+  ] as const) {
+    const bed = new TestBed(level);
+    bed.setPolicies(policy('ALLOW', header(':method', 'GET')));
+    await send(bed, GET);
+    assert.is(bed.explained.length, lines, level);
+    if (lines > 0) assert.match(bed.explained[0] ?? '', /debug\tauthz\tallowed by egress\/\S+ rule 0\t.*path="\/get"/);
+  }
+});
+
 test('a policy change ends an exchange that it no longer allows', async () => {
   const bed = new TestBed();
   const client = await send(bed, GET);

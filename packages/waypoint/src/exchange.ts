@@ -97,7 +97,7 @@ export class Exchange implements StreamHandler {
     if (this.#attributes === undefined) return true;
     const { pipeline, service } = this.#tunnel;
     const verdict = evaluate(pipeline.parts.policies.for(service), this.#attributes);
-    if (this.#phase === 'waiting') this.#tunnel.tellShadow(verdict, this.#record);
+    if (this.#phase === 'waiting') this.#tunnel.tellVerdict(verdict, this.#record);
     if (verdict.allowed) return true;
     this.#tunnel.explainDenial(verdict, this.#record);
     const detail = envoyDenialDetail(verdict);

@@ -93,7 +93,7 @@ export class OpaqueConnection implements Live {
   #permitted(): boolean {
     const { facts, pipeline, service } = this.#tunnel;
     const verdict = evaluate(pipeline.parts.policies.for(service), connectionAttributes(facts, this.#sni));
-    if (this.#splice === undefined) this.#tunnel.tellShadow(verdict, this.#record);
+    if (this.#splice === undefined) this.#tunnel.tellVerdict(verdict, this.#record);
     if (verdict.allowed) return true;
     this.#tunnel.explainDenial(verdict, this.#record);
     this.#record.connectionTermination = envoyDenialDetail(verdict);

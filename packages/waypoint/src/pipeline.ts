@@ -13,7 +13,7 @@ import { AccessLog } from './telemetry/access-log.ts';
 import { ExchangeRecord } from './telemetry/exchange-record.ts';
 import type { EndpointFacts } from './telemetry/labels.ts';
 import type { PairSeries, WaypointMetrics } from './telemetry/metrics.ts';
-import { denialFields, denialMessage, shadowFields, shadowMessage } from './telemetry/denial.ts';
+import { allowanceMessage, denialFields, denialMessage, shadowFields, shadowMessage } from './telemetry/denial.ts';
 import { HttpDate } from './transform/http-date.ts';
 import type { Upstream } from './upstream/contract.ts';
 
@@ -169,9 +169,11 @@ export class TunnelContext {
     if (record.grpc !== undefined) this.series.endpoint(endpoint).messages(record);
   }
 
-  /** Tells of policies that matched and are not enforced, dry-run and AUDIT: one line for one decision. */
-  tellShadow(verdict: Verdict, record: ExchangeRecord): void {
+  /** Tells, at debug, which rule allowed; and, in one line, of policies that matched and are not enforced: dry-run and AUDIT. */
+  tellVerdict(verdict: Verdict, record: ExchangeRecord): void {
     const { authzLog } = this.pipeline.parts;
+    if (verdict.decidedBy !== undefined && verdict.allowed && authzLog.enabled('debug'))
+      authzLog.debug(allowanceMessage(verdict), denialFields(verdict, this.facts, this.destination, record));
     if (verdict.shadow.length === 0 || !authzLog.enabled('info')) return;
     authzLog.info(shadowMessage(verdict), shadowFields(verdict, this.facts, this.destination, record));
   }

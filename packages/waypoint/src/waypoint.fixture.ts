@@ -249,8 +249,8 @@ export class TestBed {
   };
   now: number = Date.UTC(2026, 10, 21, 10, 0, 0);
 
-  constructor() {
-    const log = createLogger({ level: 'info', format: 'plain', write: (line) => void this.explained.push(line) });
+  constructor(level = 'info') {
+    const log = createLogger({ level, format: 'plain', write: (line) => void this.explained.push(line) });
     this.pipeline = new Pipeline({
       self: { name: 'waypoint', namespace: 'egress', network: '', addresses: [ip('10.0.0.9')] },
       cluster: 'Kubernetes',

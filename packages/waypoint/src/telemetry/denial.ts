@@ -12,6 +12,9 @@ const MAX_CONSIDERED = 16;
 /** Which rule refused, or which ALLOW rule came nearest and what it wanted. */
 export const denialMessage = (verdict: Verdict): string => `denied: ${describeVerdict(verdict)}`;
 
+/** Which ALLOW rule let it through. */
+export const allowanceMessage = (verdict: Verdict): string => describeVerdict(verdict);
+
 /** Who wanted what, and every policy that was considered. */
 export function denialFields(
   verdict: Verdict,
