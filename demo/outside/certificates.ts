@@ -1,5 +1,5 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import forge from 'node-forge';
+import { generateKeyPairSync } from 'node:crypto';
+import { type DistinguishedName, issueCertificate, type Issuer } from '@ambit/controlplane/serve/x509';
 
 /** A PEM certificate with its key. */
 export interface Issued {
@@ -7,65 +7,37 @@ export interface Issued {
   readonly privateKey: string;
 }
 
+const DAY_MS = 86_400_000;
+
 /** A certificate authority of the pretended internet; it lives as long as the demo. */
 export class DemoAuthority {
-  readonly root: Issued;
+  /** Its certificate. */
+  readonly root: string;
+  readonly #issuer: Issuer;
 
-  constructor(name = 'Ambit demo internet CA') {
-    this.root = issue({ commonName: name, names: [], authority: undefined });
+  constructor(commonName = 'Ambit demo internet CA') {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    this.#issuer = { name: distinguished(commonName), key: privateKey };
+    this.root = issueCertificate({ ...content(commonName, []), publicKey, authority: true }, this.#issuer);
   }
 
   /** A server certificate for these names, or a client certificate when there are none. */
   issue(commonName: string, names: readonly string[]): Issued {
-    return issue({ commonName, names, authority: this.root });
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const certificate = issueCertificate({ ...content(commonName, names), publicKey, authority: false }, this.#issuer);
+    return { certificate, privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }) };
   }
 }
 
-interface Request {
-  readonly commonName: string;
-  readonly names: readonly string[];
-  /** Undefined: self-signed root. */
-  readonly authority: Issued | undefined;
-}
+const distinguished = (commonName: string): DistinguishedName => ({ organization: 'Ambit demo', commonName });
 
-const DAY_MS = 86_400_000;
-
-function issue(request: Request): Issued {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const pem = privateKey.export({ type: 'pkcs1', format: 'pem' });
-  const key = forge.pki.privateKeyFromPem(pem);
-  const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.setRsaPublicKey(key.n, key.e);
-  certificate.serialNumber = `00${randomBytes(8).toString('hex')}`;
-  certificate.validity.notBefore = new Date(Date.now() - DAY_MS);
-  certificate.validity.notAfter = new Date(Date.now() + 30 * DAY_MS);
-  const subject = [{ name: 'commonName', value: request.commonName }];
-  certificate.setSubject(subject);
-  const parent = request.authority;
-  certificate.setIssuer(
-    parent === undefined ? subject : forge.pki.certificateFromPem(parent.certificate).subject.attributes,
-  );
-  certificate.setExtensions(extensions(request));
-  certificate.sign(
-    parent === undefined ? key : forge.pki.privateKeyFromPem(parent.privateKey),
-    forge.md.sha256.create(),
-  );
-  return { certificate: forge.pki.certificateToPem(certificate), privateKey: pem };
-}
-
-function extensions(request: Request): object[] {
-  if (request.authority === undefined) {
-    return [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
-      { name: 'subjectKeyIdentifier' },
-    ];
-  }
-  const common = [
-    { name: 'basicConstraints', cA: false },
-    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
-    { name: 'extKeyUsage', serverAuth: request.names.length > 0, clientAuth: request.names.length === 0 },
-  ];
-  if (request.names.length === 0) return common;
-  return [...common, { name: 'subjectAltName', altNames: request.names.map((value) => ({ type: 2, value })) }];
-}
+const content = (
+  commonName: string,
+  hosts: readonly string[],
+): Pick<Parameters<typeof issueCertificate>[0], 'subject' | 'notBefore' | 'notAfter' | 'uris' | 'hosts'> => ({
+  subject: distinguished(commonName),
+  notBefore: Date.now() - DAY_MS,
+  notAfter: Date.now() + 30 * DAY_MS,
+  uris: [],
+  hosts,
+});

@@ -41,7 +41,7 @@ export function createWorld(folder: string, program: string): OutsideWorld {
     address,
     ...authority.issue(certificateFor, [certificateFor]),
   }));
-  const world: World = { root: authority.root.certificate, hosts };
+  const world: World = { root: authority.root, hosts };
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeFileSync(join(folder, 'world.json'), JSON.stringify(world), { mode: 0o600 });
   writeFileSync(join(folder, 'root.pem'), world.root);
