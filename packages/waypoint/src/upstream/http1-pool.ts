@@ -3,6 +3,7 @@ import type { UpstreamConnection, UpstreamEndpoint } from './contract.ts';
 import { Http1Connection, type Http1Owner } from './http1-connection.ts';
 import { mayConnect, type PoolUsage } from './limits.ts';
 import type { Outgoing } from './outgoing.ts';
+import { WaitingRequests } from './waiting-requests.ts';
 
 /** What a pool of connections to one endpoint needs. */
 export interface PoolContext {
@@ -29,7 +30,11 @@ export interface RequestPool {
 }
 
 /** Envoy's default for both sides. */
-export const IDLE_TIMEOUT_MS = 3_600_000;
+const IDLE_TIMEOUT_MS = 3_600_000;
+
+/** A connection that has been idle since then, or longer, is closed. */
+export const idleSinceLimit = ({ endpoint, now }: PoolContext): number =>
+  now() - (endpoint.pool.idleTimeoutMs === 0 ? IDLE_TIMEOUT_MS : endpoint.pool.idleTimeoutMs);
 
 /** HTTP/1.1: one connection per request under way; idle ones are used again, the latest first, as it is the least likely to be stale. */
 export class Http1Pool implements RequestPool, Http1Owner {
@@ -37,13 +42,14 @@ export class Http1Pool implements RequestPool, Http1Owner {
   readonly closedHint: string;
   readonly #context: PoolContext;
   readonly #idle: Http1Connection[] = [];
-  readonly #waiting: Outgoing[] = [];
+  readonly #waiting: WaitingRequests;
   #connecting = 0;
   #open = 0;
   #draining = false;
 
   constructor(context: PoolContext) {
     this.#context = context;
+    this.#waiting = new WaitingRequests(context.usage);
     this.destination = context.destination;
     const { tls } = context.endpoint;
     this.closedHint =
@@ -57,22 +63,16 @@ export class Http1Pool implements RequestPool, Http1Owner {
   submit(request: Outgoing): void {
     const connection = this.#idle.pop();
     if (connection !== undefined) return connection.start(request);
-    this.#waiting.push(request);
-    this.#context.usage.pending++;
+    this.#waiting.add(request);
     this.#connectIfNeeded();
   }
 
   abandon(request: Outgoing): void {
-    const at = this.#waiting.indexOf(request);
-    if (at < 0) return;
-    this.#waiting.splice(at, 1);
-    this.#context.usage.pending--;
+    this.#waiting.remove(request);
   }
 
   sweep(): boolean {
-    const { endpoint, now } = this.#context;
-    const timeout = endpoint.pool.idleTimeoutMs === 0 ? IDLE_TIMEOUT_MS : endpoint.pool.idleTimeoutMs;
-    const oldest = now() - timeout;
+    const oldest = idleSinceLimit(this.#context);
     for (const connection of this.#idle.filter((one) => one.idleSince <= oldest)) connection.reset();
     return this.#open + this.#connecting === 0 && this.#waiting.length === 0;
   }
@@ -88,7 +88,7 @@ export class Http1Pool implements RequestPool, Http1Owner {
       connection.reset();
       return;
     }
-    const next = this.#next();
+    const next = this.#waiting.shift();
     if (next !== undefined) return connection.start(next);
     if (this.#draining) {
       connection.reset();
@@ -127,14 +127,8 @@ export class Http1Pool implements RequestPool, Http1Owner {
     } catch (error) {
       this.#connecting--;
       usage.connections--;
-      this.#next()?.fail(asMeshError(error));
+      this.#waiting.shift()?.fail(asMeshError(error));
       this.#connectIfNeeded();
     }
-  }
-
-  #next(): Outgoing | undefined {
-    const next = this.#waiting.shift();
-    if (next !== undefined) this.#context.usage.pending--;
-    return next;
   }
 }

@@ -4,9 +4,10 @@ import type { Http2Session, Http2Stream, RequestHead, ResponseHead, StreamHandle
 import { clientSession } from '@ambit/http/h2/session';
 import type { Headers } from '@ambit/http/headers';
 import type { UpstreamConnection } from './contract.ts';
-import { IDLE_TIMEOUT_MS, type PoolContext, type RequestPool } from './http1-pool.ts';
+import { idleSinceLimit, type PoolContext, type RequestPool } from './http1-pool.ts';
 import { mayConnect } from './limits.ts';
 import type { Outgoing } from './outgoing.ts';
+import { WaitingRequests } from './waiting-requests.ts';
 
 /** Streams that may wait on one connection being made before a second is made beside it. */
 const WAITING_PER_CONNECTION = 100;
@@ -22,12 +23,13 @@ interface Member {
 export class Http2Pool implements RequestPool {
   readonly #context: PoolContext;
   readonly #members = new Set<Member>();
-  readonly #waiting: Outgoing[] = [];
+  readonly #waiting: WaitingRequests;
   #connecting = 0;
   #draining = false;
 
   constructor(context: PoolContext) {
     this.#context = context;
+    this.#waiting = new WaitingRequests(context.usage);
   }
 
   get busy(): boolean {
@@ -37,22 +39,16 @@ export class Http2Pool implements RequestPool {
   submit(request: Outgoing): void {
     const member = this.#available();
     if (member !== undefined && this.#start(member, request)) return;
-    this.#waiting.push(request);
-    this.#context.usage.pending++;
+    this.#waiting.add(request);
     this.#connectIfNeeded();
   }
 
   abandon(request: Outgoing): void {
-    const at = this.#waiting.indexOf(request);
-    if (at < 0) return;
-    this.#waiting.splice(at, 1);
-    this.#context.usage.pending--;
+    this.#waiting.remove(request);
   }
 
   sweep(): boolean {
-    const { endpoint, now } = this.#context;
-    const timeout = endpoint.pool.idleTimeoutMs === 0 ? IDLE_TIMEOUT_MS : endpoint.pool.idleTimeoutMs;
-    const oldest = now() - timeout;
+    const oldest = idleSinceLimit(this.#context);
     for (const { session, idleSince } of this.#members) {
       if (session.activeStreams === 0 && idleSince <= oldest) session.drain();
     }
@@ -94,10 +90,10 @@ export class Http2Pool implements RequestPool {
 
   /** Requests that waited go out while there is room. */
   #pump(): void {
-    for (let request = this.#waiting[0]; request !== undefined; request = this.#waiting[0]) {
+    for (let request = this.#waiting.first; request !== undefined; request = this.#waiting.first) {
       const member = this.#available();
       if (member === undefined || !this.#start(member, request)) break;
-      this.abandon(request);
+      this.#waiting.remove(request);
     }
     this.#connectIfNeeded();
   }
@@ -122,8 +118,7 @@ export class Http2Pool implements RequestPool {
       this.#connecting--;
       usage.connections--;
       // Without a connection that may take them later nobody waits: they all learn what is wrong.
-      const failed = this.#mayTakeMore() ? [] : this.#waiting.splice(0);
-      usage.pending -= failed.length;
+      const failed = this.#mayTakeMore() ? [] : this.#waiting.clear();
       for (const request of failed) request.fail(asMeshError(error));
     }
   }
