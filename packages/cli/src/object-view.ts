@@ -1,3 +1,5 @@
+import { record, text, texts } from '@ambit/standalone/fields';
+
 /** A condition of an object's status. */
 export interface Condition {
   readonly type: string;
@@ -5,9 +7,6 @@ export interface Condition {
   readonly reason: string;
   readonly message: string;
 }
-
-const record = (value: unknown): Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 
 /** Reads parts of a Kubernetes object by path, without trusting its shape: what is missing is empty. */
 export class ObjectView {
@@ -50,8 +49,7 @@ export class ObjectView {
   }
 
   strings(path: string): string[] {
-    const value = this.value(path);
-    return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
+    return texts(this.value(path));
   }
 
   label(key: string): string | undefined {
@@ -109,5 +107,3 @@ export class ObjectView {
     return labels.length > 0 ? labels.map(([key, value]) => `${key}=${String(value)}`).join(',') : 'namespace';
   }
 }
-
-const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

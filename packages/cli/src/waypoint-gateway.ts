@@ -1,3 +1,4 @@
+import { durationMs } from '@ambit/common/config/duration';
 import { MeshError } from '@ambit/common/errors';
 import { type FlagValues, UsageError } from './command.ts';
 import { type Context, GATEWAY } from './context.ts';
@@ -71,8 +72,7 @@ export async function waitProgrammed(
 /** Milliseconds of --waypoint-timeout such as `90s` or `2m`. */
 export function timeoutOf(flags: FlagValues): number {
   const text = flags.text('waypoint-timeout') ?? '90s';
-  const match = /^(\d+)(ms|s|m)$/.exec(text);
-  if (match === null) throw new UsageError(`--waypoint-timeout is a duration such as 90s, not "${text}"`);
-  const unit = match[2] === 'ms' ? 1 : match[2] === 's' ? 1000 : 60_000;
-  return Number(match[1]) * unit;
+  const timeoutMs = /^\d+(ms|s|m)$/.test(text) ? durationMs(text) : undefined;
+  if (timeoutMs === undefined) throw new UsageError(`--waypoint-timeout is a duration such as 90s, not "${text}"`);
+  return timeoutMs;
 }

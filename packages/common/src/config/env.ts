@@ -1,4 +1,5 @@
 import { MeshError } from '../errors.ts';
+import { durationMs } from './duration.ts';
 
 /** Reads one value from its text. `accepts` completes the sentence "accepted: …". */
 export interface EnvParser<T> {
@@ -53,30 +54,13 @@ export const choice = <T extends string>(...values: readonly T[]): EnvParser<T> 
   read: (value) => values.find((one) => one === value),
 });
 
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-const DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d) ?)+$/;
-const DURATION_PART = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)/g;
+/** One blank may follow each part. */
+const BLANK_AFTER_PART = /(?<=[a-zµ]) (?=\d|$)/g;
 
 /** `30s`, `5m`, `1h30m`, `100ms`; gives milliseconds. */
 export const duration: EnvParser<number> = {
   accepts: 'a duration such as 30s, 5m or 1h30m',
-  read: (value) => {
-    if (value === '0') return 0;
-    if (!DURATION.test(value)) return undefined;
-    return [...value.matchAll(DURATION_PART)].reduce(
-      (sum, [, number, unit]) => sum + Number(number) * (UNIT_MS[unit ?? ''] ?? 0),
-      0,
-    );
-  },
+  read: (value) => (value === '0' ? 0 : durationMs(value.replaceAll(BLANK_AFTER_PART, ''))),
 };
 
 /**
