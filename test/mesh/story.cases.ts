@@ -3,7 +3,6 @@
  * everything that is printed is true. Each step builds on the ones before.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -20,14 +19,11 @@ import {
   TestMesh,
   until,
 } from '../harness/mesh.ts';
+import { boundEntry, hostOf, STEPS, WAYPOINT } from './story-facts.ts';
+import { https, mutual, originate, wrongCertificate } from './story-tls.cases.ts';
 
-const STEPS = 'examples/egress/steps';
-const WAYPOINT = 'istio-egress/waypoint';
 const AGENT = 'istio-system/ztunnel';
 const CAPTURE_SECONDS = '3';
-/** Exit code of curl for a connection that was reset while it received. */
-const REFUSED_IN_TLS = [35, 56];
-
 /** Registers the twelve steps; the file that calls it decides as whom they run. */
 export function storyCases(): void {
   const mesh = new TestMesh({ folders: ['examples/egress'], outside: true });
@@ -256,98 +252,6 @@ async function policy(mesh: TestMesh): Promise<void> {
   assert.match(shown.out, /httpbin\s+ALLOW\s+ServiceEntry\/httpbin\s+2\s+True/);
 }
 
-async function originate(mesh: TestMesh): Promise<void> {
-  await mesh.apply(mesh.world?.secrets ?? '');
-  await mesh.apply(tlsStep('SIMPLE\n      credentialName: outside-ca'));
-  const reply = await until('TLS to the outside', async () => {
-    const one = await mesh.curl('default/curl', 'http://httpbin.org/get');
-    return one.body.includes('"https://httpbin.org/get"') && one;
-  });
-  const seen = JSON.parse(reply.body);
-  assert.equal(seen.tls, { sni: 'httpbin.org', protocol: 'TLSv1.3', clientCertificate: null });
-  const line = accessFields(await mesh.logLine(WAYPOINT, new RegExp(`"${seen.headers['x-request-id']}"`)));
-  assert.is(line['status'], '200');
-  assert.is(line['upstream'], '203.0.113.10:443');
-  assert.match(line['downstreamLocal'] ?? '', /^240\.240\.\d+\.\d+:80$/, 'the application called port 80');
-}
-
-async function wrongCertificate(mesh: TestMesh): Promise<void> {
-  await mesh.apply(`apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: mistaken, namespace: istio-egress }
-spec:
-  hosts: [mistaken.example.org]
-  location: MESH_EXTERNAL
-  resolution: DNS
-  ports: [{ number: 80, name: http, protocol: HTTP, targetPort: 443 }]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: mistaken, namespace: istio-egress }
-spec:
-  host: mistaken.example.org
-  trafficPolicy: { tls: { mode: SIMPLE, credentialName: outside-ca } }
-`);
-  await until(
-    'the name',
-    async () => (await mesh.curl('default/curl', 'http://mistaken.example.org/get')).status === 503,
-  );
-  const reply = await mesh.curl('default/curl', 'http://mistaken.example.org/get');
-  assert.match(reply.body, /^upstream connect error or disconnect\/reset before headers/);
-  const raw = await mesh.logLine(WAYPOINT, /"GET \/get HTTP\/1\.1" 503 UF .*"mistaken\.example\.org"/);
-  const line = accessFields(raw);
-  assert.is(line['flags'], 'UF');
-  assert.is(line['upstream'], '203.0.113.30:443');
-  assert.match(line['failure'] ?? '', /expected_mistaken\.example\.org/);
-  assert.match(line['failure'] ?? '', /somebody-else\.example\.net/);
-}
-
-async function mutual(mesh: TestMesh): Promise<void> {
-  await mesh.apply(tlsStep('MUTUAL\n      credentialName: outside-client'));
-  const seen = await until('a client certificate', async () => {
-    const body = JSON.parse((await mesh.curl('default/curl', 'http://httpbin.org/get')).body);
-    return body.tls?.clientCertificate !== null && body.tls;
-  });
-  assert.equal(seen.clientCertificate, { subject: 'waypoint.istio-egress.demo', verified: true });
-  assert.is(seen.sni, 'httpbin.org');
-}
-
-async function https(mesh: TestMesh): Promise<void> {
-  const { v4 } = await boundEntry(mesh, 'apps', 'api');
-  const call = ['--cacert', join(mesh.world?.folder ?? '', 'root.pem'), 'https://api.example.org/secret'];
-  const free = await mesh.curl('default/admin', ...call);
-  assert.is(free.status, 200, free.err);
-  await mesh.applyFile(`${STEPS}/9-tls-policy.yaml`);
-  await until('the policy', async () => REFUSED_IN_TLS.includes((await mesh.curl('default/admin', ...call)).code));
-  // the first may have been cut when the policy came; this one is refused before anything is called
-  assert.ok(REFUSED_IN_TLS.includes((await mesh.curl('default/admin', ...call)).code));
-  const refusal = await mesh.logLine(
-    WAYPOINT,
-    /"- - -" 0 - - rbac_access_denied_matched_policy\[none\] .* "-" inbound-vip/,
-  );
-  const refused = accessFields(refusal);
-  assert.is(refused['sni'], 'api.example.org');
-  assert.is(hostOf(refused['downstreamRemote']), at(await mesh.pod('default/admin'), 'status.podIP'));
-  assert.is(refused['upstream'], '-');
-  const since = (await mesh.log(WAYPOINT)).length;
-  const reply = await mesh.curl('default/curl', ...call);
-  const seen = JSON.parse(reply.body);
-  assert.is(seen.url, 'https://api.example.org/secret');
-  assert.is(seen.tls.sni, 'api.example.org');
-  assert.is(seen.headers['x-request-id'], undefined, 'nobody looked inside');
-  const line = accessFields(await mesh.logLine(WAYPOINT, /"- - -" 0 .* api\.example\.org -$/, since));
-  assert.is(line['upstream'], '203.0.113.20:443');
-  assert.is(line['cluster'], 'inbound-vip|443|tcp|api.example.org;');
-  assert.is(line['downstreamLocal'], `${v4}:443`);
-  assert.is(hostOf(line['downstreamRemote']), at(await mesh.pod('default/curl'), 'status.podIP'));
-  assert.ok(
-    Number(line['received']) > 300 && Number(line['sent']) > Buffer.byteLength(reply.body),
-    'bytes of the TLS stream',
-  );
-  const http = await mesh.curl('default/curl', 'http://api.example.org/hello');
-  assert.is(http.status, 403, 'port 80 is allowed to nobody');
-}
-
 async function inMesh(mesh: TestMesh): Promise<void> {
   const url = 'http://echo.apps/';
   const before = await mesh.curl('default/curl', url);
@@ -432,35 +336,12 @@ async function commands(mesh: TestMesh): Promise<void> {
   assert.ok(isIPv4(JSON.parse(json.out).items[0].status.podIP));
 }
 
-/** The entry when it has both addresses and a waypoint. */
-async function boundEntry(
-  mesh: TestMesh,
-  namespace: string,
-  name: string,
-): Promise<{ v4: string; v6: string; object: unknown }> {
-  return until(`the addresses of ${namespace}/${name}`, async () => {
-    const object = await mesh.api.get(kind('serviceentries'), namespace, name);
-    const found: unknown = at(object, 'status.addresses');
-    const values = Array.isArray(found) ? found.map((one: unknown) => String(at(one, 'value'))) : [];
-    const v4 = values.find(isIPv4);
-    const v6 = values.find((one) => one.includes(':'));
-    const bound = conditions(object).some(({ type, status }) => type === 'istio.io/WaypointBound' && status === 'True');
-    return v4 !== undefined && v6 !== undefined && bound && { v4, v6, object };
-  });
-}
-
 function viaWaypoint(mesh: TestMesh, url: string): Promise<HttpReply> {
   return until(`the waypoint in the way to ${url}`, async () => {
     const reply = await mesh.curl('default/curl', url);
     return reply.status === 200 && reply.headers.get('server') === 'istio-envoy' && reply;
   });
 }
-
-/** Step 8's file with another `tls.mode`. */
-const tlsStep = (mode: string): string =>
-  readFileSync(join(REPOSITORY, `${STEPS}/8-tls-origination.yaml`), 'utf8').replace('mode: SIMPLE', `mode: ${mode}`);
-
-const hostOf = (address: string | undefined): string => (address ?? '').slice(0, (address ?? '').lastIndexOf(':'));
 
 /** Process ids in both clients, as the node sees them. */
 async function processes(mesh: TestMesh): Promise<unknown[]> {
